@@ -1,0 +1,67 @@
+package pcapng
+
+import (
+	"bytes"
+	"io"
+	"testing"
+)
+
+// typical is the kind of packet that nearly all are.
+func typical() *Packet {
+	data := []byte("GET /v1.47/containers/json HTTP/1.1\r\nHost: api.moby.localhost\r\n")
+	return &Packet{
+		Time: epoch, Event: EventData, Type: Stream, Role: RoleClient,
+		Sender: Endpoint{PID: 27806, TID: 27810, UID: 1000, GID: 1000, Inode: 48123, Comm: "docker"},
+		Peer:   Endpoint{PID: 2434, TID: 2434, Inode: 48124, Comm: "dockerd"},
+		Path:   "/run/docker.sock", ConnID: 7, Offset: 80, Message: 4099,
+		Len: uint32(len(data)), MessageLen: uint32(len(data)), Data: data,
+	}
+}
+
+func BenchmarkWritePacket(b *testing.B) {
+	w, err := NewWriter(io.Discard, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := typical()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.WritePacket(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeRecord(b *testing.B) {
+	p := typical()
+	rec := append(AppendRecordHeader(nil, p), p.Data...)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := DecodeRecord(p, rec, len(rec)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	p, q := typical(), typical()
+	q.Sender, q.Peer, q.Role = p.Peer, p.Sender, RoleServer
+	packets := make([]*Packet, 0, 4096)
+	for range cap(packets) / 2 {
+		packets = append(packets, p, q)
+	}
+	file := encode(b, Options{}, packets...)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); {
+		r, err := NewReader(bytes.NewReader(file))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, err := range r.Packets() {
+			if n++; err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/packet")
+	}
+}
