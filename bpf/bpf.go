@@ -1,0 +1,111 @@
+// Package bpf is the kernel side of sockcap: the programs of sockcap.bpf.c as
+// a compiled object for each architecture, the knobs they are loaded with, and
+// the one decoder of what they put into the ring buffer ([Decode]).
+package bpf
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v2" -target amd64,arm64 sockcap sockcap.bpf.c
+
+// Counter numbers the counters of the programs, as enum loss does.
+type Counter int
+
+// The counters of the programs.
+const (
+	LossRing       Counter = iota // units that found the ring buffer full
+	LossNote                      // other records that did
+	LossMap                       // entries that a full map took no more
+	LossUnreadable                // pieces whose bytes could not be copied
+	LossLong                      // units with more pieces than the programs take
+	LossRest                      // units that lack their end: the ring buffer was full
+	CountSelf                     // units left out because they are sockcap's own
+	CountUnits                    // units handed over
+	CountFailed                   // buffers of failed sends, rightly left out
+	CountEarly                    // units taken before all programs were in place
+)
+
+// Counters is how many counters the programs have room for.
+const Counters = 16
+
+// Range is a range of kernel text, To excluded.
+type Range struct{ From, To uint64 }
+
+// MaxRanges is how many ranges a knob of ranges takes.
+const MaxRanges = 16
+
+// Knobs are constants of the programs, set before they are loaded.
+type Knobs struct {
+	SelfPID           uint32  // never record this process
+	WakeupBytes       uint64  // wake the reader when the ring holds so much; 0: at once
+	Snaplen           uint32  // bytes of a unit to copy
+	ThreadSize        uint32  // bytes of a kernel stack
+	PageSize          uint32  // bytes of a page
+	InlineQueue       bool    // streams are queued without skb_queue_tail
+	TakeOnRead        bool    // data is taken when it is read (receive side)
+	ExactSenders      bool    // allocations name the sender
+	RequestDestructor uint64  // address of sock_wfree
+	FailedAt          []Range // functions that free what was not sent
+	ReleaseAt         []Range // functions that purge a closed socket's queue
+	GCReorders        bool    // unreachable sockets' queues are not purged in order
+	Twins             bool    // each fentry program is attached twice
+	AllocAt           []Range // functions that allocate an skb
+	ConsumeSKB        uint32  // offsets of arguments in classic tracepoints
+	ConsumeLocation   uint32  // 0: this kernel's consume_skb does not tell it
+	KfreeSKB          uint32
+	KfreeLocation     uint32
+	AllocSite         uint32
+	AllocPointer      uint32
+	ReadySK           uint32
+	SentSK            uint32
+}
+
+// Load gives the programs with their knobs set, not yet in the kernel.
+func Load(k Knobs) (*ebpf.CollectionSpec, error) {
+	spec, err := loadSockcap()
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]any{
+		"self_pid":             k.SelfPID,
+		"wakeup_bytes":         k.WakeupBytes,
+		"snaplen":              k.Snaplen,
+		"thread_size":          k.ThreadSize,
+		"page_size":            k.PageSize,
+		"take_on_read":         k.TakeOnRead,
+		"exact_senders":        k.ExactSenders,
+		"twins":                k.Twins,
+		"gc_reorders":          k.GCReorders,
+		"request_destructor":   k.RequestDestructor,
+		"consume_skb_at":       k.ConsumeSKB,
+		"consume_location_at":  k.ConsumeLocation,
+		"consume_has_location": k.ConsumeLocation != 0,
+		"kfree_skb_at":         k.KfreeSKB,
+		"kfree_location_at":    k.KfreeLocation,
+		"alloc_site_at":        k.AllocSite,
+		"alloc_pointer_at":     k.AllocPointer,
+		"ready_sk_at":          k.ReadySK,
+		"sent_sk_at":           k.SentSK,
+	}
+	for name, ranges := range map[string][]Range{"failed_at": k.FailedAt, "alloc_at": k.AllocAt, "release_at": k.ReleaseAt} {
+		if len(ranges) > MaxRanges {
+			return nil, fmt.Errorf("%s: %d ranges, at most %d", name, len(ranges), MaxRanges)
+		}
+		var fixed [MaxRanges]Range
+		copy(fixed[:], ranges)
+		values[name] = fixed
+	}
+	for name, value := range values {
+		v := spec.Variables[name]
+		if v == nil {
+			return nil, fmt.Errorf("no knob %s in the object", name)
+		}
+		if err := v.Set(value); err != nil {
+			return nil, fmt.Errorf("knob %s: %w", name, err)
+		}
+	}
+	return spec, nil
+}

@@ -1,0 +1,254 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Kind says which struct of event.h a record of the ring buffer holds.
+type Kind uint8
+
+// The kinds of records, as enum event_kind.
+const (
+	KindData     Kind = 1
+	KindSocket   Kind = 2
+	KindQueued   Kind = 3
+	KindCanceled Kind = 4
+	KindConsumed Kind = 5
+	KindReader   Kind = 6
+)
+
+// The flags of a Data, as enum data_flags.
+const (
+	DataPending      = 1 << 0 // in no queue yet: a Queued or Canceled follows
+	DataRead         = 1 << 1 // Time is that of reading, not of queueing
+	DataWaiting      = 1 << 2 // seen waiting unread, or thrown away unread
+	DataUnreadable   = 1 << 3 // these bytes could not be copied
+	DataNoSender     = 1 << 4 // Task unknown
+	DataOverlap      = 1 << 5 // another task was inside a send meanwhile
+	DataUnsureSender = 1 << 6 // Task may be another
+	DataUnsureOrder  = 1 << 7 // its place in the stream is not known
+)
+
+// The lengths of names in the kernel.
+const (
+	CommLen    = 16
+	AddressLen = 108
+)
+
+// Task is struct task_id: a task in the initial pid namespace.
+type Task struct {
+	Pid, Tid, Uid, Gid uint32
+	Comm               [CommLen]byte // of the thread group's leader
+	Thread             [CommLen]byte // of the thread itself
+}
+
+// Data is struct data_event: a piece of one queued unit. Times are ns of
+// CLOCK_BOOTTIME.
+type Data struct {
+	Kind       uint8
+	Type       uint8
+	Flags      uint16
+	Size       uint32
+	Time       uint64
+	Unit       uint64
+	Message    uint64
+	Sender     uint64
+	Receiver   uint64
+	Offset     uint64
+	Index      uint64
+	Ready      uint64
+	Queued     uint64
+	Lost       uint64
+	Total      uint32
+	At         uint32
+	ReaderPid  uint32
+	ReaderTid  uint32
+	Task       Task
+	ReaderComm [CommLen]byte
+}
+
+// Socket is struct socket_event: a socket seen for the first time, or anew
+// since something about it changed.
+type Socket struct {
+	Kind        uint8
+	Type        uint8
+	State       uint8
+	AddressLen  uint8
+	AddressRefs uint32
+	Time        uint64
+	Socket      uint64
+	Peer        uint64
+	Inode       uint64
+	File        uint64
+	Device      uint32
+	Netns       uint32
+	PeerPid     uint32
+	PeerUid     uint32
+	PeerGid     uint32
+	Address     [AddressLen]byte
+}
+
+// Unit is struct unit_event: what became of a unit.
+type Unit struct {
+	Kind     uint8
+	Type     uint8
+	Flags    uint16
+	Pid      uint32
+	Time     uint64
+	Unit     uint64
+	Receiver uint64
+	Offset   uint64
+}
+
+// Reader is struct reader_event: another process than before reads a socket.
+type Reader struct {
+	Kind     uint8
+	Pad      [3]uint8
+	Pid      uint32
+	Time     uint64
+	Receiver uint64
+	Tid      uint32
+	Comm     [CommLen]byte
+	Pad2     uint32
+}
+
+// The sizes of the structs above in event.h; the layout test holds them to
+// the object's BTF.
+const (
+	dataSize   = 168
+	socketSize = 176
+	unitSize   = 40
+	readerSize = 48
+)
+
+// Event is one decoded record; the field that Kind names is set, the others
+// keep what they had.
+type Event struct {
+	Kind    Kind
+	Data    Data
+	Payload []byte // of Data; aliases the record
+	Socket  Socket
+	Unit    Unit
+	Reader  Reader
+}
+
+// Error is this package's error: a record that is none of ours.
+type Error struct {
+	Kind Kind
+	Size int // of the record
+	Want int // at least, 0: unknown kind
+}
+
+func (e *Error) Error() string {
+	if e.Want == 0 {
+		return fmt.Sprintf("decode event: unknown kind %d in %d bytes", e.Kind, e.Size)
+	}
+	return fmt.Sprintf("decode event of kind %d: %d bytes, want %d", e.Kind, e.Size, e.Want)
+}
+
+// Decode fills e from a record of the ring buffer. e.Payload aliases record.
+func Decode(e *Event, record []byte) error {
+	if len(record) == 0 {
+		return &Error{Want: 1}
+	}
+	e.Kind = Kind(record[0])
+	want := 0
+	switch e.Kind {
+	case KindData:
+		want = dataSize
+	case KindSocket:
+		want = socketSize
+	case KindQueued, KindCanceled, KindConsumed:
+		want = unitSize
+	case KindReader:
+		want = readerSize
+	}
+	if want == 0 || len(record) < want {
+		return &Error{Kind: e.Kind, Size: len(record), Want: want}
+	}
+	c := cursor{record}
+	switch e.Kind {
+	case KindData:
+		e.Data.decode(&c)
+		if uint64(len(c.rest)) < uint64(e.Data.Size) {
+			return &Error{Kind: e.Kind, Size: len(record), Want: want + int(e.Data.Size)}
+		}
+		e.Payload = c.rest[:e.Data.Size]
+	case KindSocket:
+		e.Socket.decode(&c)
+	case KindReader:
+		e.Reader.decode(&c)
+	default:
+		e.Unit.decode(&c)
+	}
+	return nil
+}
+
+// cursor takes fields from the front of a record whose length was checked.
+// Both architectures are little-endian.
+type cursor struct{ rest []byte }
+
+func (c *cursor) u8() uint8 {
+	v := c.rest[0]
+	c.rest = c.rest[1:]
+	return v
+}
+
+func (c *cursor) u16() uint16 {
+	v := binary.LittleEndian.Uint16(c.rest)
+	c.rest = c.rest[2:]
+	return v
+}
+
+func (c *cursor) u32() uint32 {
+	v := binary.LittleEndian.Uint32(c.rest)
+	c.rest = c.rest[4:]
+	return v
+}
+
+func (c *cursor) u64() uint64 {
+	v := binary.LittleEndian.Uint64(c.rest)
+	c.rest = c.rest[8:]
+	return v
+}
+
+func (c *cursor) bytes(dst []byte) { c.rest = c.rest[copy(dst, c.rest):] }
+
+func (t *Task) decode(c *cursor) {
+	t.Pid, t.Tid, t.Uid, t.Gid = c.u32(), c.u32(), c.u32(), c.u32()
+	c.bytes(t.Comm[:])
+	c.bytes(t.Thread[:])
+}
+
+func (d *Data) decode(c *cursor) {
+	d.Kind, d.Type, d.Flags, d.Size = c.u8(), c.u8(), c.u16(), c.u32()
+	d.Time, d.Unit, d.Message = c.u64(), c.u64(), c.u64()
+	d.Sender, d.Receiver, d.Offset = c.u64(), c.u64(), c.u64()
+	d.Index, d.Ready, d.Queued, d.Lost = c.u64(), c.u64(), c.u64(), c.u64()
+	d.Total, d.At, d.ReaderPid, d.ReaderTid = c.u32(), c.u32(), c.u32(), c.u32()
+	d.Task.decode(c)
+	c.bytes(d.ReaderComm[:])
+}
+
+func (s *Socket) decode(c *cursor) {
+	s.Kind, s.Type, s.State, s.AddressLen, s.AddressRefs = c.u8(), c.u8(), c.u8(), c.u8(), c.u32()
+	s.Time, s.Socket, s.Peer, s.Inode, s.File = c.u64(), c.u64(), c.u64(), c.u64(), c.u64()
+	s.Device, s.Netns = c.u32(), c.u32()
+	s.PeerPid, s.PeerUid, s.PeerGid = c.u32(), c.u32(), c.u32()
+	c.bytes(s.Address[:])
+	s.AddressLen = min(s.AddressLen, AddressLen)
+}
+
+func (u *Unit) decode(c *cursor) {
+	u.Kind, u.Type, u.Flags, u.Pid = c.u8(), c.u8(), c.u16(), c.u32()
+	u.Time, u.Unit, u.Receiver, u.Offset = c.u64(), c.u64(), c.u64(), c.u64()
+}
+
+func (r *Reader) decode(c *cursor) {
+	r.Kind = c.u8()
+	c.bytes(r.Pad[:])
+	r.Pid, r.Time, r.Receiver, r.Tid = c.u32(), c.u64(), c.u64(), c.u32()
+	c.bytes(r.Comm[:])
+	r.Pad2 = c.u32()
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef SOCKCAP_EVENT_H
+#define SOCKCAP_EVENT_H
+
+/*
+ * What the programs put into the ring buffer. decode.go mirrors every struct;
+ * a test compares the two by the object's BTF. Fixed-width types, explicit
+ * padding, no pointers: a kernel address in here is a key, never followed.
+ */
+
+#define COMM_LEN 16
+#define ADDRESS_LEN 108 /* sun_path, include/uapi/linux/un.h */
+
+enum event_kind {
+	EVENT_DATA = 1,	    /* struct data_event, then its bytes */
+	EVENT_SOCKET = 2,   /* struct socket_event */
+	EVENT_QUEUED = 3,   /* struct unit_event: a pending unit was queued */
+	EVENT_CANCELED = 4, /* struct unit_event: a pending unit was not */
+	EVENT_CONSUMED = 5, /* struct unit_event: a unit was read or purged */
+	EVENT_READER = 6,   /* struct reader_event */
+};
+
+enum data_flags {
+	DATA_PENDING = 1 << 0, /* in no queue yet: QUEUED or CANCELED follows */
+	DATA_READ = 1 << 1,    /* time is that of reading, not of queueing */
+	DATA_WAITING = 1 << 2, /* seen waiting unread, or thrown away unread */
+	DATA_UNREADABLE = 1 << 3, /* these bytes could not be copied */
+	DATA_NO_SENDER = 1 << 4,  /* task unknown */
+	DATA_OVERLAP = 1 << 5,	  /* another task was inside a send meanwhile */
+	DATA_UNSURE_SENDER = 1 << 6, /* the task may be another */
+	DATA_UNSURE_ORDER = 1 << 7,  /* its place in the stream is not known */
+};
+
+/* A task as the kernel knows it in the initial pid namespace. */
+struct task_id {
+	__u32 pid; /* thread group */
+	__u32 tid;
+	__u32 uid;
+	__u32 gid;
+	char comm[COMM_LEN];   /* of the thread group's leader */
+	char thread[COMM_LEN]; /* of the thread itself */
+};
+
+/* A piece of one queued unit (an skb): a datagram, or a part of a stream. */
+struct data_event {
+	__u8 kind;
+	__u8 type; /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	__u16 flags;
+	__u32 size;	/* bytes of payload behind this struct */
+	__u64 time;	/* CLOCK_MONOTONIC, ns */
+	__u64 unit;	/* number of the queued unit, unique */
+	__u64 message;	/* number of the send, 0 if unknown */
+	__u64 sender;	/* number of the sending socket, see socket_event */
+	__u64 receiver; /* number of the receiving socket, 0 if unknown */
+	__u64 offset;	/* bytes that sender sent before this unit */
+	__u64 index;	/* place in the receiver's queue since the start */
+	__u64 ready;	/* units known to be queued to it by then */
+	__u64 queued;	/* when it was queued (DATA_READ), 0 if unknown */
+	__u64 lost;	/* units that were lost until then, of all sockets */
+	__u32 total;	/* bytes of the unit */
+	__u32 at;	/* where in the unit this piece begins */
+	__u32 reader_pid;
+	__u32 reader_tid;
+	struct task_id task; /* the sender */
+	char reader_comm[COMM_LEN];
+};
+
+/* A socket that is seen for the first time, or anew since something changed. */
+struct socket_event {
+	__u8 kind;
+	__u8 type;
+	__u8 state; /* TCP_LISTEN, TCP_ESTABLISHED, ... */
+	__u8 address_len;
+	__u32 address_refs; /* a listener shares its address with the accepted */
+	__u64 time;
+	__u64 socket;	/* number, unique in a capture */
+	__u64 peer;	/* its peer's number, 0 if it has none */
+	__u64 inode;	/* 0 before accept and after close */
+	__u64 file;	/* inode of the socket file, 0 if none */
+	__u32 device;	/* of the socket file, kernel encoding (major << 20) */
+	__u32 netns;	/* inode of the network namespace */
+	__u32 peer_pid; /* who called connect, listen or socketpair there */
+	__u32 peer_uid;
+	__u32 peer_gid;
+	char address[ADDRESS_LEN]; /* sun_path; first byte 0: abstract */
+};
+
+struct unit_event {
+	__u8 kind;
+	__u8 type;
+	__u16 flags;
+	__u32 pid; /* reader of EVENT_CONSUMED, 0 if none */
+	__u64 time;
+	__u64 unit;
+	__u64 receiver;
+	__u64 offset; /* of EVENT_QUEUED */
+};
+
+/* Another process than before reads a socket. */
+struct reader_event {
+	__u8 kind;
+	__u8 pad[3];
+	__u32 pid;
+	__u64 time;
+	__u64 receiver;
+	__u32 tid;
+	char comm[COMM_LEN];
+	__u32 pad2;
+};
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef SOCKCAP_MAPS_H
+#define SOCKCAP_MAPS_H
+
+#include "event.h"
+
+/*
+ * Knobs, set before load: the verifier removes what is off.
+ */
+const volatile __u32 self_pid = 0; /* never record this process */
+const volatile __u64 wakeup_bytes =
+	0; /* wake the reader at this fill; 0: at once */
+const volatile __u32 snaplen = 0xffffffff;
+const volatile __u32 thread_size = 16384; /* of a kernel stack */
+const volatile bool take_on_read = false; /* the receive side has the data */
+const volatile bool gc_reorders =
+	false; /* up to v6.9: what passes descriptors is purged first */
+const volatile bool twins = false; /* each fentry program is attached twice */
+const volatile bool exact_senders = false;   /* allocations name the sender */
+const volatile __u64 request_destructor = 0; /* sock_wfree */
+
+/* Offsets of arguments in classic tracepoints, from tracefs. */
+const volatile __u32 consume_skb_at = 8, consume_location_at = 16;
+const volatile __u32 kfree_skb_at = 8, kfree_location_at = 16;
+const volatile __u32 alloc_site_at = 8, alloc_pointer_at = 16;
+const volatile __u32 ready_sk_at = 8, sent_sk_at = 8;
+const volatile bool consume_has_location = false;
+
+/*
+ * Text ranges of the functions that free an skb of a send that failed, or
+ * that is no data: unix_stream_sendmsg and the like. From kallsyms.
+ */
+#define MAX_RANGES 16
+struct text_range {
+	__u64 from, to;
+};
+const volatile struct text_range failed_at[MAX_RANGES] = {};
+const volatile struct text_range alloc_at[MAX_RANGES] = {};
+const volatile struct text_range release_at[MAX_RANGES] = {};
+
+/*
+ * The page structs and the linear map are both arrays, so a page's address is
+ * page_base + (page - page_origin) / sizeof(struct page) * page_size, modulo
+ * 2^64. calibrate.h finds the two, so kallsyms are not needed for it.
+ */
+const volatile __u32 page_size = 4096;
+__u64 page_base, page_origin;
+__u64 calibrate_magic[2]; /* what our own datagram repeats, 0: don't */
+__u64 calibrate_from;	  /* first candidate, in GiB from the nearest */
+__u64 calibrate_base, calibrate_hits, calibrate_pages;
+
+__u64 waiting_ns = 1000000000; /* when unread data is shown */
+
+/* Streams are queued without skb_queue_tail: found by sending to ourselves. */
+bool inline_queue = true;
+bool stream_queued; /* our own went through it */
+
+/* All programs are in place: what is seen before lacks what others note. */
+bool armed;
+
+enum loss {
+	LOSS_RING = 0,	 /* units that found the ring buffer full */
+	LOSS_NOTE,	 /* other records that did */
+	LOSS_MAP,	 /* entries that a full map took no more */
+	LOSS_UNREADABLE, /* pieces whose bytes could not be copied */
+	LOSS_LONG,	 /* units with more pieces than we take */
+	LOSS_REST,    /* units that lack their end: the ring buffer was full */
+	COUNT_SELF,   /* units left out because they are our own */
+	COUNT_UNITS,  /* units handed over */
+	COUNT_FAILED, /* skbs of failed sends, rightly left out */
+	COUNT_EARLY,  /* units taken before all programs were in place */
+	LOSS_COUNT = 16,
+};
+__u64 counters[LOSS_COUNT];
+
+__u64 next_socket = 1, next_message = 1, next_unit = 1;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20); /* the loader's choice replaces it */
+} ring SEC(".maps");
+
+/*
+ * What we know of a socket, by its address. Addresses are used again at once:
+ * socket_of() tells a successor by its inode or its peer.
+ */
+struct socket_state {
+	__u64 number;
+	__u64 inode;
+	__u64 address; /* struct unix_address it had when announced */
+	__u64 peer;    /* struct sock */
+	__u64 peer_number;
+	__u64 sent;	/* bytes queued by it */
+	__u64 consumed; /* units taken from its queue */
+	__u64 ready;	/* units queued to it (send side) */
+	__u64 entered;	/* sends begun */
+	__u64 inside;	/* tasks inside a send */
+	__u64 reader;	/* pid_tgid of the last reader */
+	__u64 pager;	/* pid_tgid of who appends pages, all ones: several */
+	__u32 announced;
+	__u32 disordered; /* some of what it sent was purged out of order */
+	__u32 own;	  /* carries our own output */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, __u64); /* struct sock */
+	__type(value, struct socket_state);
+} sockets SEC(".maps");
+
+/* A task inside a send, by pid_tgid. */
+struct call {
+	__u64 sock;   /* struct sock of the sender */
+	__u64 number; /* its socket_state.number */
+	__u64 message;
+	__u64 done;    /* bytes known to be queued */
+	__u64 entered; /* socket_state.entered when it began */
+	__u64 skb;     /* being filled */
+	__u64 msg;     /* struct msghdr */
+	__u64 first;   /* what the first twin of a hook has just dealt with */
+	__u64 unit;    /* pending, 0 if none */
+	__u64 unit_len;
+	__u32 overlap; /* others were inside when it began */
+	__u32 oob;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+/* A unit on its way into the ring, by task: for pieces that need a loop. */
+struct job {
+	struct data_event event;
+	__u32 left; /* bytes still wanted (snaplen) */
+	__u32 told; /* a piece is in the ring */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct job);
+} jobs SEC(".maps");
+
+/* Who allocated an skb, by skb and by its head. */
+struct origin {
+	__u64 time;
+	__u64 sock;	     /* struct sock of the sender, 0 if unknown */
+	__u64 receiver_sock; /* struct sock, 0 until sk_data_ready */
+	__u64 receiver;	     /* its number */
+	__u64 message;
+	struct task_id task;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct origin);
+} origins SEC(".maps");
+
+/* What a task allocated last for datagrams: an skb and its head. */
+struct allocated {
+	__u64 pointer[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64); /* pid_tgid */
+	__type(value, struct allocated);
+} allocations SEC(".maps");
+
+/* Datagram sockets that a task closes, by pid_tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u64); /* struct sock */
+} closings SEC(".maps");
+
+/* What a queued unit is called, by skb, where its order must be told later. */
+struct queued_unit {
+	__u64 unit;
+	__u64 sock;
+	__u64 entered;
+	__u32 overlap;
+	__u32 confirmed; /* the sender has said that it is queued */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct queued_unit);
+} units SEC(".maps");
+
+/* Arguments of skb_append_pagefrags until it returns, by pid_tgid. */
+struct append {
+	__u64 skb, page, offset, size;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct append);
+} appends SEC(".maps");
+
+/* Units seen waiting, by skb: when first, and at which place in the queue. */
+struct waiting {
+	__u64 since;
+	__u64 index;
+	__u64 shown; /* unit number, 0: not yet */
+	__u64 receiver;
+	__u64 settled; /* it has been shown, the reader need not tell of it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct waiting);
+} waits SEC(".maps");
+
+#endif

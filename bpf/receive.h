@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef SOCKCAP_RECEIVE_H
+#define SOCKCAP_RECEIVE_H
+
+#include "senders.h"
+
+/*
+ * The receive side: an skb is taken when its last byte was read, or when it
+ * is thrown away unread, just before the kernel frees it. It is still intact,
+ * skb->sk is the sender, and the current task is the reader.
+ */
+
+enum freed_by {
+	BY_CONSUME, /* consume_skb: read, or (v6.17) a send that failed */
+	BY_KFREE,   /* kfree_skb: thrown away unread, or a send that failed */
+};
+
+static __always_inline bool in_ranges(const volatile struct text_range *ranges,
+				      __u64 address)
+{
+	int i;
+
+#pragma unroll
+	for (i = 0; i < MAX_RANGES; i++)
+		if (address >= ranges[i].from && address < ranges[i].to)
+			return true;
+	return false;
+}
+
+/* Global functions, so that the verifier does not multiply paths by ranges. */
+__attribute__((noinline)) int is_failed(__u64 location)
+{
+	return in_ranges(failed_at, location);
+}
+
+__attribute__((noinline)) int is_release(__u64 location)
+{
+	return in_ranges(release_at, location);
+}
+
+__attribute__((noinline)) int is_allocation(__u64 site)
+{
+	return in_ranges(alloc_at, site);
+}
+
+/* The garbage collector closes others inside the close of one. */
+static __always_inline void forget_closing(void)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&closings, &id);
+}
+
+/*
+ * The datagram socket that the current task is closing. The purge runs on the
+ * way back from close, with the system call still in the saved registers.
+ */
+static __always_inline struct sock *closing_socket(void)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u64 *sk = bpf_map_lookup_elem(&closings, &id);
+	struct syscall call;
+
+	if (!sk || !is_dead((void *)*sk))
+		return NULL;
+	saved_syscall((void *)bpf_get_current_task(), &call);
+	return call.nr == NR_CLOSE ? (void *)*sk : NULL;
+}
+
+/* A receiver: its number, and its state if it has not been replaced since. */
+struct receiver {
+	__u64 number; /* 0: not known */
+	struct socket_state *state;
+};
+
+static __always_inline void set_receiver(struct receiver *r, struct sock *sk)
+{
+	r->state = socket_of(sk);
+	r->number = r->state ? r->state->number : 0;
+}
+
+/* The memory at sock may be another socket's by now. */
+static __always_inline void set_remembered(struct receiver *r, __u64 sock,
+					   __u64 number)
+{
+	struct socket_state *st = bpf_map_lookup_elem(&sockets, &sock);
+
+	r->number = number;
+	r->state = st && st->number == number ? st : NULL;
+}
+
+/*
+ * Which socket an skb of from was queued to. For a stream it is the peer,
+ * which only a closed sender has lost; a datagram's is the one being read, or
+ * closed.
+ */
+static __always_inline void find_receiver(struct receiver *r, struct sock *from,
+					  __u16 type,
+					  struct socket_state *sender,
+					  struct origin *origin,
+					  enum freed_by by, bool released)
+{
+	struct sock *peer = peer_of(from), *sk;
+	struct writers *w;
+	bool ring;
+
+	r->number = 0;
+	r->state = NULL;
+	if (type != SOCK_DGRAM && peer)
+		return set_receiver(r, peer);
+	/* A purge runs in any system call, whose descriptor is another's. */
+	sk = by == BY_CONSUME ? syscall_socket(&ring) : NULL;
+	if (sk && BPF_CORE_READ(sk, sk_type) == type &&
+	    (type == SOCK_DGRAM || peer_of(sk) == from))
+		return set_receiver(r, sk);
+	if (origin && origin->receiver)
+		return set_remembered(r, origin->receiver_sock,
+				      origin->receiver);
+	if (!exact_senders) {
+		w = bpf_map_lookup_elem(&writers, &sender->number);
+		if (w && w->to_number &&
+		    (type != SOCK_DGRAM || (w->synced && !w->mixed)))
+			return set_remembered(r, w->to, w->to_number);
+	}
+	if (type != SOCK_DGRAM)
+		return set_remembered(r, sender->peer, sender->peer_number);
+	sk = released ? closing_socket() : NULL;
+	if (sk)
+		return set_receiver(r, sk);
+	if (peer)
+		return set_receiver(r, peer);
+	set_remembered(r, sender->peer, sender->peer_number);
+}
+
+static __always_inline struct origin *origin_of(struct sk_buff *skb)
+{
+	__u64 key = (__u64)skb;
+	struct origin *o;
+
+	if (!exact_senders)
+		return NULL;
+	o = bpf_map_lookup_elem(&origins, &key);
+	if (o)
+		return o;
+	key = (__u64)BPF_CORE_READ(skb, head);
+	return bpf_map_lookup_elem(&origins, &key);
+}
+
+static __always_inline void forget_origin(struct sk_buff *skb)
+{
+	__u64 key = (__u64)skb;
+
+	if (!exact_senders)
+		return;
+	bpf_map_delete_elem(&origins, &key);
+	key = (__u64)BPF_CORE_READ(skb, head);
+	bpf_map_delete_elem(&origins, &key);
+}
+
+static __always_inline void fill_sender(struct data_event *e, struct origin *o,
+					struct sk_buff *skb, __u64 pager)
+{
+	if (!exact_senders) {
+		fill_writer(e, e->sender);
+		return;
+	}
+	if (!o) {
+		e->flags |= DATA_NO_SENDER;
+		return;
+	}
+	e->queued = o->time;
+	/* Up to v6.4 sendpage adds to an skb that another task allocated. */
+	if (pager && pager >> 32 != o->task.pid && BPF_CORE_READ(skb, data_len))
+		e->flags |= DATA_UNSURE_SENDER;
+	e->message = o->message;
+	__builtin_memcpy(&e->task, &o->task, sizeof(e->task));
+}
+
+/* Tells when another process than before reads a socket. */
+static __always_inline void note_reader(struct socket_state *receiver)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct reader_event *e;
+
+	if (receiver->reader >> 32 == id >> 32)
+		return;
+	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	if (!e) {
+		count(LOSS_NOTE, 1);
+		return;
+	}
+	receiver->reader = id;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = EVENT_READER;
+	e->pid = id >> 32;
+	e->tid = (__u32)id;
+	e->time = bpf_ktime_get_boot_ns();
+	e->receiver = receiver->number;
+	fill_comm(e->comm);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * A unit that is being shown while it waits may be taken meanwhile. Who claims
+ * it first tells of it. The one that shows it has copied it before it claims;
+ * the reader claims it before it is freed.
+ */
+static __always_inline bool claim_shown(__u64 unit)
+{
+	__u64 key = ~unit; /* apart from the numbers of sockets */
+	__u8 one = 1;
+
+	return bpf_map_update_elem(&claims, &key, &one, BPF_NOEXIST) != -EEXIST;
+}
+
+/* Takes an skb that the receiver has done with. */
+static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
+				      __u64 location, enum freed_by by)
+{
+	struct origin *origin = origin_of(skb);
+	struct socket_state *sender = socket_of(from), *receiver;
+	bool released = by == BY_KFREE && is_release(location);
+	__u64 key = (__u64)skb;
+	struct waiting *w;
+	struct data_event *e;
+	struct receiver to;
+	struct job job;
+
+	if (!sender)
+		return 0;
+	if (!armed || sender->own) {
+		if (!exact_senders)
+			count_taken(sender->number);
+		count(sender->own ? COUNT_SELF : COUNT_EARLY, 1);
+		return 0;
+	}
+	__builtin_memset(&job, 0, sizeof(job));
+	e = &job.event;
+	e->kind = EVENT_DATA;
+	e->type = BPF_CORE_READ(from, sk_type);
+	find_receiver(&to, from, e->type, sender, origin, by, released);
+	receiver = to.state;
+	e->flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
+	if (gc_reorders && by == BY_KFREE && !released)
+		sender->disordered = 1;
+	if (by == BY_KFREE && !released)
+		forget_closing();
+	if (sender->disordered)
+		e->flags |= DATA_UNSURE_ORDER;
+	e->time = bpf_ktime_get_boot_ns();
+	e->unit = unique(&next_unit);
+	e->sender = sender->number;
+	e->offset = sender->sent;
+	fill_sender(e, origin, skb, sender->pager);
+	e->receiver = to.number;
+	if (receiver) {
+		e->index = receiver->consumed;
+		e->ready = receiver->ready;
+		__sync_fetch_and_add(&receiver->consumed, 1);
+	}
+	if (by == BY_CONSUME) {
+		__u64 id = bpf_get_current_pid_tgid();
+
+		e->reader_pid = id >> 32;
+		e->reader_tid = (__u32)id;
+		fill_comm(e->reader_comm);
+	}
+	__sync_fetch_and_add(&sender->sent, BPF_CORE_READ(skb, len));
+	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
+	if (w && w->shown && receiver && w->receiver == receiver->number &&
+	    w->index == e->index && (w->settled || !claim_shown(w->shown)))
+		put_unit_event(EVENT_CONSUMED, e->type, e->flags, w->shown,
+			       e->receiver, e->offset);
+	else
+		put_unit(&job, skb);
+	if (w)
+		bpf_map_delete_elem(&waits, &key);
+	forget_origin(skb);
+	return 0;
+}
+
+/* Beside the send side: who read, and in which order. */
+static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
+				      enum freed_by by)
+{
+	__u64 key = (__u64)skb, sock = (__u64)from;
+	struct socket_state *sender, *receiver;
+	struct queued_unit *u;
+	struct sock *to;
+	bool ring;
+
+	if (inline_queue) {
+		u = bpf_map_lookup_elem(&units, &key);
+		if (u) {
+			struct queued_unit unit = *u;
+
+			bpf_map_delete_elem(&units, &key);
+			sender = bpf_map_lookup_elem(&sockets, &sock);
+			if (unit.sock == sock && sender &&
+			    (unit.overlap || !unit.confirmed ||
+			     sender->entered != unit.entered))
+				put_unit_event(EVENT_CONSUMED, SOCK_STREAM, 0,
+					       unit.unit, 0, 0);
+		}
+	}
+	if (by != BY_CONSUME)
+		return 0;
+	to = BPF_CORE_READ(from, sk_type) == SOCK_DGRAM ?
+		     syscall_socket(&ring) :
+		     peer_of(from);
+	if (!to)
+		return 0;
+	key = (__u64)to;
+	receiver = bpf_map_lookup_elem(&sockets, &key);
+	if (receiver)
+		note_reader(receiver);
+	return 0;
+}
+
+static __always_inline int on_freed(struct sk_buff *skb, __u64 location,
+				    enum freed_by by)
+{
+	struct sock *from = BPF_CORE_READ(skb, sk);
+
+	if (!from || !is_unix(from))
+		return 0;
+	/*
+	 * A connection request, which accept frees, keeps the destructor that
+	 * sock_wmalloc gave it; data gets one of AF_UNIX's own.
+	 */
+	if ((__u64)BPF_CORE_READ(skb, destructor) == request_destructor)
+		return 0;
+	if (is_failed(location)) {
+		count(COUNT_FAILED, 1);
+		forget_origin(skb);
+		return 0;
+	}
+	if (is_self()) {
+		if (calibrate_magic[0] && !page_base)
+			calibrate((__u64)skb);
+		else
+			count(COUNT_SELF, 1);
+		return 0;
+	}
+	if (take_on_read)
+		return take_freed(skb, from, location, by);
+	return note_freed(skb, from, by);
+}
+
+#endif

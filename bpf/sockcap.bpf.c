@@ -1,0 +1,343 @@
+//go:build ignore
+
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/* sockcap's programs: each only unpacks its arguments. */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "origins.h"
+#include "waiting.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Only so that the object's BTF has these, for the layout test. */
+const struct socket_event *layout_socket;
+const struct unit_event *layout_unit;
+const struct reader_event *layout_reader;
+
+/*
+ * An argument of an fentry program is a typed pointer, with which v5.10 lets
+ * one do less than with a number.
+ */
+static __always_inline __u64 plain(const volatile void *typed)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), &typed);
+	return value;
+}
+
+#define SOCKET(p) ((struct socket *)(p))
+#define SOCK(p) ((struct sock *)(p))
+#define SKB(p) ((struct sk_buff *)(p))
+#define LIST(p) ((struct sk_buff_head *)(p))
+#define MSG(p) ((struct msghdr *)(p))
+
+/* Send side, fentry and fexit. */
+
+SEC("fentry/unix_stream_sendmsg")
+int BPF_PROG(fentry_stream_enter, void *socket, void *msg)
+{
+	return on_enter(SOCKET(plain(socket)), MSG(plain(msg)));
+}
+
+SEC("fentry/unix_dgram_sendmsg")
+int BPF_PROG(fentry_dgram_enter, void *socket, void *msg)
+{
+	return on_enter(SOCKET(plain(socket)), MSG(plain(msg)));
+}
+
+SEC("fexit/unix_stream_sendmsg")
+int BPF_PROG(fentry_stream_exit, void *socket, void *msg, __u64 len, int ret)
+{
+	return on_exit(ret);
+}
+
+SEC("fexit/unix_dgram_sendmsg")
+int BPF_PROG(fentry_dgram_exit, void *socket, void *msg, __u64 len, int ret)
+{
+	return on_exit(ret);
+}
+
+SEC("fentry/skb_queue_tail")
+int BPF_PROG(fentry_queue, void *list, void *skb)
+{
+	return on_queue(LIST(plain(list)), SKB(plain(skb)));
+}
+
+SEC("fentry/skb_copy_datagram_from_iter")
+int BPF_PROG(fentry_fill, void *skb)
+{
+	return on_fill(SKB(plain(skb)));
+}
+
+SEC("fexit/skb_copy_datagram_from_iter")
+int BPF_PROG(fentry_filled, void *skb, int offset, void *from, int len, int ret)
+{
+	return on_filled(ret);
+}
+
+SEC("fentry/skb_splice_from_iter")
+int BPF_PROG(fentry_splice, void *skb)
+{
+	return on_fill(SKB(plain(skb)));
+}
+
+SEC("fexit/skb_splice_from_iter")
+int BPF_PROG(fentry_spliced3, void *skb, void *iter, __u64 max, __u64 ret)
+{
+	return on_filled((long)ret);
+}
+
+/* Up to v6.17 skb_splice_from_iter takes a fourth argument, flags. */
+SEC("fexit/skb_splice_from_iter")
+int BPF_PROG(fentry_spliced4, void *skb, void *iter, __u64 max, __u64 gfp,
+	     __u64 ret)
+{
+	return on_filled((long)ret);
+}
+
+SEC("fentry/sock_def_readable")
+int BPF_PROG(fentry_readable, void *sk)
+{
+	return on_readable(SOCK(plain(sk)));
+}
+
+SEC("fexit/skb_append_pagefrags")
+int BPF_PROG(fentry_append, void *skb, void *page, __u64 offset, __u64 size,
+	     int ret)
+{
+	if (ret)
+		return 0;
+	return on_append(SKB(plain(skb)), plain(page), offset, size);
+}
+
+/* Send side, kprobe and kretprobe. */
+
+SEC("kprobe/unix_stream_sendmsg")
+int BPF_KPROBE(kprobe_stream_enter, void *socket, void *msg)
+{
+	return on_enter(SOCKET(socket), MSG(msg));
+}
+
+SEC("kprobe/unix_dgram_sendmsg")
+int BPF_KPROBE(kprobe_dgram_enter, void *socket, void *msg)
+{
+	return on_enter(SOCKET(socket), MSG(msg));
+}
+
+SEC("kretprobe/unix_stream_sendmsg")
+int BPF_KRETPROBE(kprobe_stream_exit, int ret)
+{
+	return on_exit(ret);
+}
+
+SEC("kretprobe/unix_dgram_sendmsg")
+int BPF_KRETPROBE(kprobe_dgram_exit, int ret)
+{
+	return on_exit(ret);
+}
+
+SEC("kprobe/skb_queue_tail")
+int BPF_KPROBE(kprobe_queue, void *list, void *skb)
+{
+	return on_queue(LIST(list), SKB(skb));
+}
+
+SEC("kprobe/skb_copy_datagram_from_iter")
+int BPF_KPROBE(kprobe_fill, void *skb)
+{
+	return on_fill(SKB(skb));
+}
+
+SEC("kretprobe/skb_copy_datagram_from_iter")
+int BPF_KRETPROBE(kprobe_filled, int ret)
+{
+	return on_filled(ret);
+}
+
+SEC("kprobe/skb_splice_from_iter")
+int BPF_KPROBE(kprobe_splice, void *skb)
+{
+	return on_fill(SKB(skb));
+}
+
+SEC("kretprobe/skb_splice_from_iter")
+int BPF_KRETPROBE(kprobe_spliced, long ret)
+{
+	return on_filled(ret);
+}
+
+SEC("kprobe/sock_def_readable")
+int BPF_KPROBE(kprobe_readable, void *sk)
+{
+	return on_readable(SOCK(sk));
+}
+
+SEC("kprobe/skb_append_pagefrags")
+int BPF_KPROBE(kprobe_append, void *skb, __u64 page, int offset, __u64 size)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct append a = { (__u64)skb, page, offset, size };
+
+	if (bpf_map_update_elem(&appends, &id, &a, BPF_ANY))
+		count(LOSS_MAP, 1);
+	return 0;
+}
+
+SEC("kretprobe/skb_append_pagefrags")
+int BPF_KRETPROBE(kprobe_appended, int ret)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct append *p = bpf_map_lookup_elem(&appends, &id), a;
+
+	if (!p)
+		return 0;
+	a = *p;
+	bpf_map_delete_elem(&appends, &id);
+	if (ret)
+		return 0;
+	return on_append(SKB(a.skb), a.page, a.offset, a.size);
+}
+
+/* Receive side, classic tracepoints: never lost to preemption (v7.x). */
+
+static __always_inline __u64 argument(void *ctx, __u32 at)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + at);
+	return value;
+}
+
+SEC("tracepoint/skb/consume_skb")
+int tracepoint_consume(void *ctx)
+{
+	__u64 location = 0;
+
+	if (consume_has_location)
+		location = argument(ctx, consume_location_at);
+	return on_freed(SKB(argument(ctx, consume_skb_at)), location,
+			BY_CONSUME);
+}
+
+SEC("tracepoint/skb/kfree_skb")
+int tracepoint_kfree(void *ctx)
+{
+	return on_freed(SKB(argument(ctx, kfree_skb_at)),
+			argument(ctx, kfree_location_at), BY_KFREE);
+}
+
+#define ALLOC(name)                                               \
+	SEC("tracepoint/kmem/" #name)                             \
+	int tracepoint_##name(void *ctx)                          \
+	{                                                         \
+		return on_alloc(argument(ctx, alloc_site_at),     \
+				argument(ctx, alloc_pointer_at)); \
+	}
+
+ALLOC(kmalloc)
+ALLOC(kmalloc_node)
+ALLOC(kmem_cache_alloc)
+ALLOC(kmem_cache_alloc_node)
+
+/* Who sends, where allocations don't tell. */
+
+#define SYSCALL_ARGUMENT(n) (16 + 8 * ((n) - 1))
+
+#define SENDS(name, fd)                                                 \
+	SEC("tracepoint/syscalls/sys_enter_" #name)                     \
+	int enter_##name(void *ctx)                                     \
+	{                                                               \
+		return on_syscall(argument(ctx, SYSCALL_ARGUMENT(fd))); \
+	}
+/* The last descriptor's purge runs when close returns to user space. */
+SEC("tracepoint/syscalls/sys_enter_close")
+int enter_close(void *ctx)
+{
+	return on_close(argument(ctx, SYSCALL_ARGUMENT(1)));
+}
+
+#define APPENDS_PAGES(name, fd)                                       \
+	SEC("tracepoint/syscalls/sys_enter_" #name)                   \
+	int pages_##name(void *ctx)                                   \
+	{                                                             \
+		return on_pages(argument(ctx, SYSCALL_ARGUMENT(fd))); \
+	}
+
+APPENDS_PAGES(sendfile64, 1)
+APPENDS_PAGES(splice, 3)
+
+#define SENDS_MANY(name, fd)                       \
+	SENDS(name, fd)                            \
+	SEC("tracepoint/syscalls/sys_exit_" #name) \
+	int exit_##name(void *ctx)                 \
+	{                                          \
+		return on_syscall_end();           \
+	}
+
+SENDS(write, 1)
+SENDS(writev, 1)
+SENDS(pwritev2, 1)
+SENDS(sendto, 1)
+SENDS(sendmsg, 1)
+SENDS_MANY(sendmmsg, 1)
+SENDS_MANY(sendfile64, 1)
+SENDS_MANY(splice, 3)
+
+SEC("tracepoint/sock/sk_data_ready")
+int tracepoint_ready(void *ctx)
+{
+	struct sock *to = SOCK(argument(ctx, ready_sk_at));
+
+	return exact_senders ? on_data_ready_exact(to) : on_data_ready(to);
+}
+
+SEC("tracepoint/sock/sock_send_length")
+int tracepoint_sent(void *ctx)
+{
+	return on_sent(SOCK(argument(ctx, sent_sk_at)));
+}
+
+/* The same as raw tracepoints, where there is no tracefs. */
+
+SEC("raw_tp/consume_skb")
+int raw_consume(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_freed(SKB(ctx->args[0]), 0, BY_CONSUME);
+}
+
+SEC("raw_tp/consume_skb")
+int raw_consume_at(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_freed(SKB(ctx->args[0]), ctx->args[1], BY_CONSUME);
+}
+
+SEC("raw_tp/kfree_skb")
+int raw_kfree(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_freed(SKB(ctx->args[0]), ctx->args[1], BY_KFREE);
+}
+
+#define RAW_ALLOC(name)                                      \
+	SEC("raw_tp/" #name)                                 \
+	int raw_##name(struct bpf_raw_tracepoint_args *ctx)  \
+	{                                                    \
+		return on_alloc(ctx->args[0], ctx->args[1]); \
+	}
+
+RAW_ALLOC(kmalloc)
+RAW_ALLOC(kmalloc_node)
+RAW_ALLOC(kmem_cache_alloc)
+RAW_ALLOC(kmem_cache_alloc_node)
+
+/* Unread data. */
+
+SEC("iter/unix")
+int iter_waiting(struct bpf_iter__unix *ctx)
+{
+	struct unix_sock *socket = ctx->unix_sk;
+
+	return socket ? on_socket(SOCK(plain(socket))) : 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef SOCKCAP_TASK_H
+#define SOCKCAP_TASK_H
+
+#include "maps.h"
+
+/* Who the current task is, and on which socket its system call works. */
+
+#if defined(__TARGET_ARCH_x86)
+#define NR_CLOSE 3
+#define NR_SPLICE 275
+#define NR_SENDFILE 40
+#define NR_SENDMMSG 307
+#define USER_CODE 0x33 /* __USER_CS */
+#else
+#define NR_CLOSE 57
+#define NR_SPLICE 76
+#define NR_SENDFILE 71
+#define NR_SENDMMSG 269
+#endif
+#define NR_IO_URING_ENTER 426
+
+/* The name of the current task's thread group. */
+static __always_inline void fill_comm(char *comm)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	if (id >> 32 == (__u32)id) {
+		bpf_get_current_comm(comm, COMM_LEN);
+	} else {
+		struct task_struct *task = (void *)bpf_get_current_task();
+
+		task = BPF_CORE_READ(task, group_leader);
+		bpf_probe_read_kernel(
+			comm, COMM_LEN,
+			(void *)task + bpf_core_field_offset(struct task_struct,
+							     comm));
+	}
+}
+
+static __always_inline void fill_task(struct task_id *t)
+{
+	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+
+	t->pid = id >> 32;
+	t->tid = (__u32)id;
+	t->uid = (__u32)ugid;
+	t->gid = ugid >> 32;
+	bpf_get_current_comm(t->thread, COMM_LEN);
+	fill_comm(t->comm);
+}
+
+static __always_inline bool is_self(void)
+{
+	return bpf_get_current_pid_tgid() >> 32 == self_pid;
+}
+
+/* The AF_UNIX socket behind a descriptor of the task, or NULL. */
+static __always_inline struct sock *socket_at(struct task_struct *task,
+					      __u64 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct socket *socket;
+	struct file **slot, *file = NULL;
+	struct sock *sk;
+
+	if (fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	slot = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), slot + fd);
+	if (!file)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	if (!socket || BPF_CORE_READ(socket, file) != file)
+		return NULL; /* no socket: these bytes mean something else */
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		return NULL;
+	return sk;
+}
+
+/* A system call as it was entered, from the registers saved on the stack. */
+struct syscall {
+	__s64 nr; /* -1: the task is in none */
+	__u64 arg1, arg3;
+};
+
+#if defined(__TARGET_ARCH_x86)
+/* The part of struct pt_regs that we need, to spare the stack. */
+struct saved_regs {
+	unsigned long dx, si, di, orig_ax, ip, cs;
+};
+
+static __always_inline bool read_saved(struct saved_regs *r, __u64 top)
+{
+	__u64 at = top - sizeof(struct pt_regs) + offsetof(struct pt_regs, dx);
+
+	return !bpf_probe_read_kernel(r, sizeof(*r), (void *)at) &&
+	       (r->cs & 0xffff) == USER_CODE;
+}
+
+static __always_inline void saved_syscall(struct task_struct *task,
+					  struct syscall *s)
+{
+	__u64 top = (__u64)BPF_CORE_READ(task, stack) + thread_size;
+	struct saved_regs r;
+
+	s->nr = -1;
+	/* FRED (v6.9) pads the top of the stack by 16 bytes. */
+	if (!read_saved(&r, top) && !read_saved(&r, top - 16))
+		return;
+	s->nr = (__s64)r.orig_ax;
+	s->arg1 = (__u32)r.di;
+	s->arg3 = (__u32)r.dx;
+}
+#else
+static __always_inline void saved_syscall(struct task_struct *task,
+					  struct syscall *s)
+{
+	struct pt_regs *r = (void *)BPF_CORE_READ(task, stack) + thread_size -
+			    bpf_core_type_size(struct pt_regs);
+
+	/* v5.10: el0 saves x0 to orig_x0, but a syscall keeps it in regs[0]. */
+	s->nr = BPF_CORE_READ(r, syscallno);
+	s->arg1 = (__u32)BPF_CORE_READ(r, user_regs.regs[0]);
+	s->arg3 = (__u32)BPF_CORE_READ(r, user_regs.regs[2]);
+}
+#endif
+
+/*
+ * The AF_UNIX socket that the current system call names; *ring says that the
+ * task works for io_uring, where registers name none.
+ */
+static __always_inline struct sock *syscall_socket(bool *ring)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	unsigned int flags = BPF_CORE_READ(task, flags);
+	struct syscall s;
+	struct sock *sk;
+
+	*ring = flags & PF_IO_WORKER;
+	if (flags & (PF_IO_WORKER | PF_KTHREAD))
+		return NULL;
+	saved_syscall(task, &s);
+	if (s.nr < 0)
+		return NULL;
+	*ring = s.nr == NR_IO_URING_ENTER;
+	if (*ring)
+		return NULL;
+	sk = socket_at(task, s.arg1);
+	if (!sk && s.nr == NR_SPLICE)
+		sk = socket_at(task, s.arg3);
+	return sk;
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef SOCKCAP_WAITING_H
+#define SOCKCAP_WAITING_H
+
+#include "receive.h"
+
+/*
+ * Data that waits: the queue of each socket is walked without its lock. What
+ * was there at two scans a second apart, at the same place, is shown; a unit
+ * taken meanwhile moves all places, for on_freed counts before it is freed.
+ */
+#define MAX_WAITING 1024 /* units of one queue; the others come later */
+
+/* Shows one unit; ahead are the bytes that wait before it. */
+__attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
+					   __u64 ahead)
+{
+	struct sk_buff *skb = (void *)address;
+	struct sock *from = BPF_CORE_READ(skb, sk);
+	struct socket_state *sender, *receiver;
+	struct waiting shown = {}, *w;
+	struct job job = {};
+	__u64 first, owner = (__u64)from;
+
+	sender = bpf_map_lookup_elem(&sockets, &owner);
+	receiver = bpf_map_lookup_elem(&sockets, &to);
+	if (!sender || !receiver)
+		return 0;
+	first = *(volatile __u64 *)&receiver->consumed;
+	job.event.kind = EVENT_DATA;
+	job.event.type = BPF_CORE_READ(from, sk_type);
+	job.event.flags = DATA_WAITING | DATA_PENDING;
+	job.event.time = bpf_ktime_get_boot_ns();
+	job.event.unit = unique(&next_unit);
+	job.event.sender = sender->number;
+	job.event.receiver = receiver->number;
+	job.event.offset = sender->sent + ahead;
+	job.event.index = first + place;
+	if (exact_senders)
+		fill_sender(&job.event, origin_of(skb), skb, sender->pager);
+	else
+		peek_writer(&job.event, place);
+	shown.shown = job.event.unit;
+	shown.index = job.event.index;
+	shown.receiver = receiver->number;
+	bpf_map_update_elem(&waits, &address, &shown, BPF_ANY);
+	if (*(volatile __u64 *)&receiver->consumed != first) {
+		bpf_map_delete_elem(&waits, &address);
+		return 0; /* its reader did not see that it is being shown */
+	}
+	if (!put_unit(&job, skb)) { /* not lost: its reader tells of it */
+		__sync_fetch_and_add(&counters[LOSS_RING], -1);
+		bpf_map_delete_elem(&waits, &address);
+		return 0;
+	}
+	if (!claim_shown(job.event.unit))
+		return put_unit_event(EVENT_CANCELED, job.event.type, 0,
+				      job.event.unit, receiver->number, 0);
+	w = bpf_map_lookup_elem(&waits, &address);
+	if (w && w->shown == job.event.unit)
+		w->settled = 1; /* the claim may be forgotten before the read */
+	put_unit_event(EVENT_QUEUED, job.event.type, 0, job.event.unit,
+		       receiver->number, job.event.offset);
+	return 0;
+}
+
+static __always_inline bool has_waited(__u64 skb, struct socket_state *receiver,
+				       __u64 index, __u64 now)
+{
+	struct waiting *w = bpf_map_lookup_elem(&waits, &skb), fresh = {};
+
+	if (w && w->index == index && w->receiver == receiver->number)
+		return !w->shown && now - w->since >= waiting_ns;
+	fresh.since = now;
+	fresh.index = index;
+	fresh.receiver = receiver->number;
+	bpf_map_update_elem(&waits, &skb, &fresh, BPF_ANY);
+	return false;
+}
+
+/* Makes the state of an skb's sender; here, to spare show_waiting's stack. */
+static __always_inline struct socket_state *owner_state(struct sk_buff *skb)
+{
+	struct sock *from = BPF_CORE_READ(skb, sk);
+
+	return from && is_unix(from) ? socket_of(from) : NULL;
+}
+
+static __always_inline int on_socket(struct sock *to)
+{
+	__u64 head = (__u64)to +
+		     bpf_core_field_offset(struct sock, sk_receive_queue);
+	__u64 skb = 0, now = bpf_ktime_get_boot_ns(), first, ahead = 0;
+	struct socket_state *receiver;
+	__u32 i;
+
+	bpf_probe_read_kernel(&skb, sizeof(skb), (void *)head);
+	if (!skb || skb == head ||
+	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN)
+		return 0;
+	receiver = socket_of(to);
+	if (!receiver)
+		return 0;
+	first = receiver->consumed;
+	for (i = 0; i < MAX_WAITING; i++) {
+		if (!skb || skb == head || receiver->consumed != first)
+			break;
+		if (has_waited(skb, receiver, first + i, now) &&
+		    owner_state((void *)skb))
+			show_waiting(skb, (__u64)to, i, ahead);
+		ahead += BPF_CORE_READ((struct sk_buff *)skb, len);
+		bpf_probe_read_kernel(&skb, sizeof(skb), (void *)skb);
+	}
+	return 0;
+}
+
+#endif
