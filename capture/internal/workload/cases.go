@@ -1,0 +1,8 @@
+package workload
+
+import "slices"
+
+// Cases lists all cases, in the order in which they should be run.
+func Cases() []Case {
+	return slices.Concat(streamCases(), datagramCases(), nameCases(), specialCases(), readCases(), processCases(), lifeCases(), kernelCases())
+}
