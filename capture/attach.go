@@ -1,0 +1,259 @@
+package capture
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/sockcap/sockcap/bpf"
+)
+
+// The hook sets, as -i takes them.
+const (
+	hooksFentry     = "fentry"
+	hooksKprobe     = "kprobe"
+	hooksTracepoint = "tracepoint"
+)
+
+// programs is what was loaded and attached.
+type programs struct {
+	set   string
+	coll  *ebpf.Collection
+	links []attached
+
+	skipped uint64 // missed by what is detached
+	iter    *link.Iter
+}
+
+// detach ends the programs' work; what they counted can still be read. First
+// goes what was attached last.
+func (p *programs) detach() error {
+	errs := make([]error, len(p.links))
+	for i, l := range slices.Backward(p.links) {
+		if l.kind != "tracepoint" {
+			errs[i] = l.Close()
+		}
+	}
+	var all sync.WaitGroup
+	for i, l := range p.links {
+		if l.kind == "tracepoint" {
+			all.Go(func() { errs[i] = l.Close() })
+		}
+	}
+	all.Wait()
+	p.skipped = p.missed()
+	p.links = nil
+	return errors.Join(errs...)
+}
+
+func (p *programs) close() error {
+	err := p.detach()
+	if p.iter != nil {
+		err = errors.Join(err, p.iter.Close())
+		p.iter = nil
+	}
+	p.coll.Close()
+	return err
+}
+
+// load puts the plan's programs into the kernel and attaches them.
+func (p *plan) load(bufferSize int) (*programs, error) {
+	spec, err := bpf.Load(p.knobs)
+	if err != nil {
+		return nil, &Error{Op: "load programs", Err: err}
+	}
+	spec.Maps["ring"].MaxEntries = uint32(bufferSize)
+	withIter := p.set == hooksTracepoint && hasUnixIter()
+	for name := range spec.Programs {
+		wanted := name == iterWaiting && withIter ||
+			slices.ContainsFunc(p.hooks, func(h hook) bool { return h.program == name })
+		if !wanted {
+			delete(spec.Programs, name)
+		}
+	}
+	if p.knobs.Twins {
+		p.addTwins(spec)
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, &Error{Op: "raise memlock limit", Err: err}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, &Error{Op: "load programs", Name: p.set, Err: err}
+	}
+	loaded := &programs{set: p.set, coll: coll}
+	if withIter {
+		if loaded.iter, err = link.AttachIter(link.IterOptions{Program: coll.Programs[iterWaiting]}); err != nil {
+			return nil, errors.Join(&Error{Op: "attach", Name: "iter/unix", Err: err}, loaded.close())
+		}
+	}
+	if err := loaded.attach(p.hooks); err != nil {
+		return nil, errors.Join(err, loaded.close())
+	}
+	return loaded, nil
+}
+
+// attach attaches the hooks in their order, but tracepoints, which come first
+// and of which each waits for the kernel, all at once.
+func (p *programs) attach(hooks []hook) error {
+	links := make([]link.Link, len(hooks))
+	errs := make([]error, len(hooks))
+	one := func(i int) {
+		h := hooks[i]
+		if p.coll.Programs[h.program] == nil {
+			errs[i] = &Error{Op: "attach", Name: h.program, Err: errors.New("no such program")}
+			return
+		}
+		var err error
+		if links[i], err = attach(h, p.coll.Programs[h.program]); err != nil {
+			errs[i] = &Error{Op: "attach", Name: h.kind + "/" + h.target, Err: err}
+		}
+	}
+	var all sync.WaitGroup
+	for i, h := range hooks {
+		if h.kind == "tracepoint" {
+			all.Go(func() { one(i) })
+		}
+	}
+	all.Wait()
+	for i, h := range hooks {
+		if h.kind != "tracepoint" && errors.Join(errs...) == nil {
+			one(i)
+		}
+	}
+	for i, l := range links {
+		if l != nil && errs[i] == nil {
+			p.links = append(p.links, attached{l, hooks[i].kind, hooks[i].program})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// attached is one program in place.
+type attached struct {
+	link.Link
+	kind    string
+	program string
+}
+
+// twinSuffix is what the second of two equal programs has after its name.
+const twinSuffix = "_twin"
+
+// addTwins doubles the fentry and fexit programs: see second_twin in send.h.
+func (p *plan) addTwins(spec *ebpf.CollectionSpec) {
+	for _, h := range p.hooks {
+		if h.kind != "fentry" && h.kind != "fexit" || h.program == "fentry_append" {
+			continue // what sendpage appends has no call to tell the second twin
+		}
+		spec.Programs[h.program+twinSuffix] = spec.Programs[h.program].Copy()
+		h.program += twinSuffix
+		p.hooks = append(p.hooks, h)
+	}
+}
+
+// iterWaiting is the program that shows unread data.
+const iterWaiting = "iter_waiting"
+
+// hasStruct says whether the kernel has a struct.
+func hasStruct(name string) bool {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var s *btf.Struct
+	return spec.TypeByName(name, &s) == nil
+}
+
+// hasUnixIter says whether the kernel can iterate over Unix sockets (v5.16).
+func hasUnixIter() bool { return hasStruct("bpf_iter__unix") }
+
+// maxActive is how many tasks may be inside a function with a kretprobe; what
+// goes beyond is not seen to return, which costs nothing but memory.
+const maxActive = 4096
+
+func attach(h hook, prog *ebpf.Program) (link.Link, error) {
+	switch h.kind {
+	case "fentry", "fexit":
+		return link.AttachTracing(link.TracingOptions{Program: prog})
+	case "kprobe":
+		return link.Kprobe(h.target, prog, nil)
+	case "kretprobe":
+		l, err := link.Kretprobe(h.target, prog, &link.KprobeOptions{RetprobeMaxActive: maxActive})
+		if err != nil {
+			l, err = link.Kretprobe(h.target, prog, nil)
+		}
+		return l, err
+	case "raw":
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.target, Program: prog})
+	default:
+		return link.Tracepoint(h.group, h.target, prog, nil)
+	}
+}
+
+// missed is how often the kernel skipped a program that may have been about
+// to see data. Kprobes and classic tracepoints run without preemption: only an
+// interrupt finds one running, and no AF_UNIX skb is queued or freed in one. Of
+// twins both must have been skipped.
+func (p *programs) missed() uint64 {
+	n := p.skipped
+	for _, l := range p.links {
+		switch {
+		case l.kind != "fentry" && l.kind != "fexit" && l.kind != "raw" || strings.HasSuffix(l.program, twinSuffix):
+		case p.coll.Programs[l.program+twinSuffix] != nil:
+			n += min(p.misses(l.program), p.misses(l.program+twinSuffix))
+		default:
+			n += p.misses(l.program)
+		}
+	}
+	return n
+}
+
+func (p *programs) misses(name string) uint64 {
+	st, err := p.coll.Programs[name].Stats()
+	if err != nil {
+		return 0
+	}
+	return st.RecursionMisses
+}
+
+// variable reads a global of the programs; 0 if it can't be read.
+func (p *programs) variable(name string) uint64 {
+	var n uint64
+	if v := p.coll.Variables[name]; v != nil {
+		if v.Get(&n) != nil {
+			return 0
+		}
+	}
+	return n
+}
+
+// counters reads the programs' counters, as one snapshot.
+func (p *programs) counters() [bpf.Counters]uint64 {
+	var c [bpf.Counters]uint64
+	if v := p.coll.Variables["counters"]; v != nil {
+		v.Get(&c)
+	}
+	return c
+}
+
+// hookSets is the order in which auto tries them.
+func hookSets() []string {
+	if preemptible() {
+		// A task preempted inside an fentry program makes others skip it.
+		return []string{hooksKprobe, hooksFentry, hooksTracepoint}
+	}
+	return []string{hooksFentry, hooksKprobe, hooksTracepoint}
+}
+
+// isVerifier says whether the verifier refused a program: a mistake of ours,
+// not a kernel that lacks something.
+func isVerifier(err error) bool {
+	var v *ebpf.VerifierError
+	return errors.As(err, &v) && !strings.Contains(v.Error(), "unknown func")
+}

@@ -1,0 +1,390 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/filter"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// Options say what to capture and how. The zero value captures everything
+// with the best hook set that this kernel allows.
+type Options struct {
+	Hooks      string   // "", "auto", "fentry", "kprobe" or "tracepoint"
+	Senders    string   // "", "auto" or "exact": how the tracepoint set learns who sent
+	BufferSize int      // bytes of the ring buffer, rounded up to a power of two; 0: from memory
+	Snaplen    int      // bytes of payload a record; 0: all
+	Paths      []string // keep only sockets with these addresses; none: all
+	Immediate  bool     // hand out each packet at once, without ordering window
+}
+
+// Stats counts what a session saw, in packets unless said otherwise.
+type Stats struct {
+	Received     uint64 // data packets that the kernel side handed over and Options.Paths kept
+	Captured     uint64 // data packets handed out by Packets
+	Filtered     uint64 // data packets that Options.Paths left out
+	Self         uint64 // data packets left out as sockcap's own
+	LostRing     uint64 // ring buffer full
+	LostMissed   uint64 // hook not run by the kernel (recursion)
+	LostMap      uint64 // kernel map full
+	Unreadable   uint64 // packets with payload that could not be read
+	LostBytes    uint64 // bytes known to be missing from streams
+	OrderUnsure  uint64 // packets marked UncertainOrder
+	SenderUnsure uint64 // packets marked UncertainSender
+}
+
+// Dropped is the number of packets that were lost for any cause.
+func (s Stats) Dropped() uint64 { return s.LostRing + s.LostMissed + s.LostMap }
+
+// Session is a running capture.
+type Session struct {
+	ctx     context.Context
+	progs   *programs
+	ring    *ringbuf.Reader
+	options Options
+	paths   *pathFilter
+	clock   clock
+	sockets *sockets
+	units   *assembler
+	order   order
+	packet  pcapng.Packet // being filled
+	stats   liveStats
+	waiting waiting
+	losses  losses
+
+	self   uint32                // our process
+	last   atomic.Pointer[Stats] // when closed
+	detach sync.Once
+	close  sync.Once
+	err    error
+}
+
+// liveStats are the Stats that the session counts itself.
+type liveStats struct {
+	received, captured, filtered, lostBytes, orderUnsure, senderUnsure, unconfirmed, self atomic.Uint64
+}
+
+// Start begins to capture. It needs root; the error says what is missing and
+// may carry a hint (see Error).
+func Start(ctx context.Context, o Options) (*Session, error) {
+	o.BufferSize = bufferSize(o.BufferSize)
+	progs, err := attachBest(&o)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := ringbuf.NewReader(progs.coll.Maps["ring"])
+	if err != nil {
+		return nil, errors.Join(&Error{Op: "open ring buffer", Err: err}, progs.close())
+	}
+	s := &Session{
+		ctx: ctx, progs: progs, ring: ring, options: o,
+		paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths),
+		self:  uint32(os.Getpid()),
+		clock: newClock(), sockets: newSockets(),
+		waiting: waiting{shown: newGenerations[uint64, pcapng.Packet](maxWaiting)},
+	}
+	snaplen := uint32(1<<32 - 1)
+	if o.Snaplen > 0 {
+		snaplen = uint32(o.Snaplen)
+	}
+	s.units = newAssembler(s.sockets, snaplen, bootTime, s.release)
+	if !o.Immediate {
+		s.order.window = int64(orderWindow)
+	}
+	return s, nil
+}
+
+// Hooks is the hook set in use: "fentry", "kprobe" or "tracepoint".
+func (s *Session) Hooks() string { return s.progs.set }
+
+// pollInterval is how long what was sent may stay in the ring buffer.
+const pollInterval = 20 * time.Millisecond
+
+// Packets yields what is captured, in order, until ctx is done and the ring
+// is drained. A packet and its Data are valid until the next iteration. An
+// error comes at most once, as the last pair. Packets may be called once.
+func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
+	return func(yield func(*pcapng.Packet, error) bool) {
+		for done := false; !done; {
+			done = s.ctx.Err() != nil
+			if done {
+				s.scanAll()
+				s.stop() // what follows is in the ring already
+			}
+			ok, err := s.drain(yield, done)
+			if !ok {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			s.look()
+			s.units.expire(done)
+			if !done {
+				s.scan()
+			}
+			if !s.hand(yield, done) {
+				return
+			}
+		}
+	}
+}
+
+// drain reads the ring buffer until it is empty, waiting a little for more, or,
+// unless all is wanted, long enough for other work to be due. It is false when
+// the consumer wants no more.
+func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool, error) {
+	var record ringbuf.Record
+	var event bpf.Event
+	s.ring.SetDeadline(time.Now().Add(pollInterval))
+	for n := 0; ; n++ {
+		switch err := s.ring.ReadInto(&record); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return true, nil
+		case errors.Is(err, os.ErrClosed):
+			return false, nil
+		case err != nil:
+			return true, &Error{Op: "read ring buffer", Err: err}
+		}
+		if err := bpf.Decode(&event, record.RawSample); err != nil {
+			return true, err
+		}
+		s.take(&event)
+		if s.options.Immediate || n%64 == 63 {
+			if !s.hand(yield, false) {
+				return false, nil
+			}
+		}
+		if n%65536 == 65535 && !all {
+			return true, nil // also under a flood: see to what has waited
+		}
+	}
+}
+
+// hand gives the consumer what is due.
+func (s *Session) hand(yield func(*pcapng.Packet, error) bool, all bool) bool {
+	now := bootTime()
+	all = all || s.options.Immediate
+	for p := s.order.next(now, all); p != nil; p = s.order.next(now, all) {
+		if p.Event == pcapng.EventData {
+			s.stats.captured.Add(1)
+		}
+		if !yield(p, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// take handles one record of the kernel side.
+func (s *Session) take(e *bpf.Event) {
+	switch e.Kind {
+	case bpf.KindData:
+		s.units.piece(&e.Data, e.Payload)
+	case bpf.KindSocket:
+		s.sockets.learn(&e.Socket)
+	case bpf.KindQueued:
+		s.units.queued(&e.Unit)
+	case bpf.KindCanceled:
+		s.units.canceled(&e.Unit)
+	case bpf.KindConsumed:
+		s.units.consumed(&e.Unit)
+		s.wasRead(&e.Unit)
+	case bpf.KindReader:
+		s.sockets.of(e.Reader.Receiver).read(&e.Reader)
+	}
+}
+
+// release makes packets of a unit whose place in its receiver's order is known.
+func (s *Session) release(u *unit) {
+	from, to := u.from, u.to
+	h := &u.head
+	lost := s.gap(u)
+	dropped := s.losses.before(u)
+	if h.Task.Pid != 0 && h.Task.Pid == s.self {
+		from.skipped += uint64(h.Total)
+		s.stats.self.Add(1)
+		s.losses.carry += dropped
+		return
+	}
+	if !s.paths.keeps(from) && !s.paths.keeps(to) {
+		from.skipped += uint64(h.Total)
+		s.stats.filtered.Add(1)
+		s.losses.carry += dropped
+		return
+	}
+	s.stats.received.Add(1)
+	p := &s.packet
+	s.fill(p, u)
+	p.Lost, p.Skipped, p.DropCount = lost, from.skipped, dropped
+	from.skipped = 0
+	if u.unsure || h.Flags&bpf.DataUnsureOrder != 0 {
+		p.Uncertain |= pcapng.UncertainOrder
+		s.stats.orderUnsure.Add(1)
+	}
+	if p.Uncertain&pcapng.UncertainSender != 0 {
+		s.stats.senderUnsure.Add(1)
+	}
+	s.stats.lostBytes.Add(lost)
+	t := int64(h.Time)
+	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
+	if t < to.last { // the receiver's order goes before time
+		p.OwnTime, t = p.Time, to.last
+		p.Time = s.clock.wall(t)
+	}
+	to.last = t
+	if h.Flags&bpf.DataWaiting != 0 {
+		s.waiting.shown.put(h.Unit, *p)
+	}
+	packets(p, u, func(p *pcapng.Packet) { s.order.put(t, p) })
+}
+
+// gap notes the bytes of a unit and gives those missing before it. What the
+// kernel side counted without a lock, datagrams and units whose order it did
+// not know, goes by our own count, unless something was lost.
+func (s *Session) gap(u *unit) uint64 {
+	from, h := u.from, &u.head
+	if h.Offset != from.next && (u.placed || u.unsure ||
+		h.Type == uint8(pcapng.Datagram) && s.progs.counters()[bpf.LossRing] == 0) {
+		h.Offset = from.next
+	}
+	var lost uint64
+	if h.Offset > from.next {
+		lost = h.Offset - from.next
+	}
+	from.next = max(from.next, h.Offset+uint64(h.Total))
+	return lost
+}
+
+// fill describes a unit, all but its time, bytes and losses.
+func (s *Session) fill(p *pcapng.Packet, u *unit) {
+	h, from, to := &u.head, u.from, u.to
+	conn := s.sockets.between(from, to)
+	*p = pcapng.Packet{
+		Event: pcapng.EventData, Type: pcapng.SocketType(h.Type),
+		ConnID: conn.id, Offset: h.Offset, MessageLen: pcapng.Unknown,
+		Message: s.sockets.message(from, h.Message),
+		NetNS:   from.info.Netns,
+	}
+	p.Sender = pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: from.info.Inode}
+	if h.Flags&(bpf.DataNoSender|bpf.DataUnsureSender) != 0 {
+		p.Uncertain |= pcapng.UncertainSender
+	}
+	if h.Flags&bpf.DataNoSender == 0 {
+		comm, thread := from.names(&h.Task)
+		p.Sender = pcapng.Endpoint{
+			PID: h.Task.Pid, TID: h.Task.Tid, UID: h.Task.Uid, GID: h.Task.Gid,
+			Inode: from.info.Inode, Comm: comm, Thread: thread,
+		}
+	}
+	if h.ReaderPid != 0 {
+		to.read(&bpf.Reader{Pid: h.ReaderPid, Tid: h.ReaderTid, Comm: h.ReaderComm})
+		p.Reader = &pcapng.Endpoint{PID: h.ReaderPid, TID: h.ReaderTid, Comm: to.readerComm}
+	}
+	p.Peer = s.sockets.peer(from, to)
+	switch {
+	case h.Flags&bpf.DataRead != 0:
+		p.Stamp = pcapng.StampRead
+	case h.Flags&bpf.DataWaiting != 0:
+		p.Stamp = pcapng.StampWaiting
+	}
+	if h.Queued != 0 && h.Flags&bpf.DataRead != 0 && h.Time > h.Queued {
+		p.Latency = time.Duration(h.Time - h.Queued)
+	}
+	if p.Type != pcapng.Stream {
+		p.MessageLen, p.Path = h.Total, to.path
+	}
+	if p.Type != pcapng.Datagram {
+		p.Path = from.path
+		if conn.server == to.info.Socket {
+			p.Path = to.path
+		}
+	}
+	if conn.server != 0 {
+		p.Role = pcapng.RoleClient
+		if conn.server == from.info.Socket {
+			p.Role = pcapng.RoleServer
+		}
+	}
+}
+
+// stop detaches the programs: nothing new comes into the ring.
+func (s *Session) stop() {
+	s.detach.Do(func() {
+		s.err = s.progs.detach()
+	})
+}
+
+// Stats may be called at any time, from any goroutine, also after Close.
+func (s *Session) Stats() Stats {
+	if last := s.last.Load(); last != nil {
+		return *last
+	}
+	c := s.progs.counters()
+	return Stats{
+		Received: s.stats.received.Load(), Captured: s.stats.captured.Load(),
+		Filtered: s.stats.filtered.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
+		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
+		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
+		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),
+	}
+}
+
+// Close detaches everything. It is idempotent.
+func (s *Session) Close() error {
+	s.close.Do(func() {
+		s.stop()
+		last := s.Stats()
+		s.last.Store(&last)
+		s.err = errors.Join(s.err, s.ring.Close(), s.progs.close())
+	})
+	return s.err
+}
+
+// The bounds of the ring buffer's default size.
+const (
+	minBuffer = 8 << 20
+	maxBuffer = 256 << 20
+)
+
+// bufferSize is the size wanted, or a 256th of memory, as a power of two.
+func bufferSize(want int) int {
+	if want <= 0 {
+		want = min(max(memory()/256, minBuffer), maxBuffer)
+	}
+	size := os.Getpagesize()
+	for size < want {
+		size *= 2
+	}
+	return size
+}
+
+// Error is this package's error: the operation, what it was on, and the cause.
+// Its text is one line, "op name: cause".
+type Error struct {
+	Op   string
+	Name string
+	Hint string // the cure, if known; for a second line "hint: ..."
+	Err  error
+}
+
+func (e *Error) Error() string {
+	s := e.Op
+	if e.Name != "" {
+		s += " " + e.Name
+	}
+	return s + ": " + e.Err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }

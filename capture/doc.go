@@ -1,0 +1,46 @@
+// Package capture is a running capture of the Unix domain sockets of a machine:
+// it attaches the programs of package bpf, reads what they report, gives every
+// unit its identity and its place in the order, and hands out packets.
+//
+//	s, err := capture.Start(ctx, capture.Options{})
+//	if err != nil { ... }
+//	defer s.Close()
+//	for p, err := range s.Packets() { ... }
+//
+// # What is captured
+//
+// For every successful send that the options keep: exactly its bytes, once, in
+// the order in which the receiver gets them. The unit is what the kernel queues
+// at once, an skb: a datagram, or a part of a stream. What could not be had is
+// marked in the packet (Uncertain, Truncated), and counted in [Stats].
+//
+// # Hook sets
+//
+// The send side (fentry or kprobe) takes a unit in the sender's context, from
+// the skb itself, before it is inserted into the receiver's queue. Up to v6.16
+// skb_queue_tail runs under the receiver's lock, so order and sender are right
+// by construction. Later kernels insert without a call: there a unit is pending
+// from the moment its bytes are copied until sock_def_readable, and the order
+// of tasks that write one stream at once comes from the reader (units.go).
+//
+// The receive side (tracepoint) takes a unit when it has been read, or is thrown
+// away unread. It needs nothing but tracepoints, so it works under lockdown.
+// Who sent is learnt by counting or from the allocation (bpf/senders.h,
+// [Options].Senders), what nobody reads from an iterator (waiting.go).
+//
+// Which set works is found by attaching it and by sending to ourselves; no
+// version is looked at. See [Sets].
+//
+// # From records to packets
+//
+// Records are read by one goroutine, the consumer of [Session.Packets]. Pieces
+// become units (units.go), units stand in their receiver's queue until their
+// place there is certain, packets of all sockets are ordered by time within a
+// window (order.go). Socket numbers of the kernel side become identities
+// (sockets.go): addresses of socks are used again at once, numbers never.
+//
+// # Time
+//
+// Packets carry the kernel's boot time, mapped to wall time once, at the start:
+// a step of the wall clock neither bends nor repeats the times of a capture.
+package capture

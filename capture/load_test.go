@@ -1,0 +1,143 @@
+package capture
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture/internal/workload"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// overload is a flood of a kind that the ring buffer can't hold.
+type overload struct {
+	name   string
+	typ    int
+	ring   int
+	count  int
+	sizes  []int
+	pieces bool // the units are larger than the pieces that cross the ring
+}
+
+func overloads() []overload {
+	return []overload{
+		{"stream-64", unix.SOCK_STREAM, 64 << 10, 20_011, []int{64}, false},
+		{"stream-odd", unix.SOCK_STREAM, 1 << 20, 4099, []int{1, 63, 4097, 333, 30_001}, true},
+		{"dgram-64", unix.SOCK_DGRAM, 64 << 10, 20_011, []int{64}, false},
+		{"dgram-odd", unix.SOCK_DGRAM, 1 << 20, 2003, []int{1, 4096, 100_003, 17}, true},
+		{"seqpacket-odd", unix.SOCK_SEQPACKET, 256 << 10, 2003, []int{101, 4099, 33_001}, true},
+	}
+}
+
+// TestOverload: a process sends at full speed while the consumer does not
+// take anything. What was sent is what was captured and what was counted lost,
+// exactly; the losses stand where they happened; no byte is wrong.
+func TestOverload(t *testing.T) {
+	eachSet(t, func(t *testing.T, set string) {
+		for _, o := range overloads() {
+			t.Run(o.name, func(t *testing.T) { o.run(t, set) })
+		}
+	})
+}
+
+// run repeats the flood when other programs talked meanwhile: what was lost of
+// theirs is not known.
+func (o *overload) run(t *testing.T, set string) {
+	for range 5 {
+		got, stats, sent, units := o.flood(t, set)
+		if stats.Received != uint64(len(slices.DeleteFunc(slices.Clone(got), continued))) {
+			t.Logf("there was other traffic: %d units", stats.Received)
+			continue
+		}
+		o.check(t, got, stats, sent, units)
+		return
+	}
+	t.Error("there was other traffic each time")
+}
+
+func continued(p *pcapng.Packet) bool { return p.Continued }
+
+// flood gives what was captured of the units that were sent, and their bytes.
+func (o *overload) flood(t *testing.T, set string) (got []*pcapng.Packet, stats Stats, sent []byte, units int) {
+	p := newPuppet(t, workload.PuppetConfig{Comm: "flood"})
+	a, b := p.pair(o.typ)
+	gate, stuck := make(chan struct{}), make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	first := true
+	l := startLive(t, Options{Hooks: set, BufferSize: o.ring, Immediate: true}, func(c *pcapng.Packet) {
+		if first && from(a)(c) {
+			first = false
+			close(stuck)
+			<-gate
+		}
+	})
+	t.Cleanup(open) // before startLive's own
+	const seed = 77
+	sent = []byte("go")
+	p.pass(a, b, "go")
+	<-stuck
+	p.must(p.Flood(a, b, seed, o.count, o.sizes))
+	total := 0
+	for i := range o.count {
+		total += o.sizes[i%len(o.sizes)]
+	}
+	sent = append(sent, workload.Pattern(seed, total)...)
+	units = 1 + o.count
+	open()
+	l.wait("a trailer", func(all []*pcapng.Packet) bool {
+		if slices.ContainsFunc(all, func(c *pcapng.Packet) bool { return from(a)(c) && string(c.Data) == "end." }) {
+			return true
+		}
+		units++ // until one finds room
+		sent = append(sent, "end."...)
+		p.pass(a, b, "end.")
+		return false
+	})
+	all, stats := l.end()
+	return kept(all, from(a)), stats, sent, units
+}
+
+// check compares what was captured of the units with what was sent.
+func (o *overload) check(t *testing.T, got []*pcapng.Packet, stats Stats, sent []byte, units int) {
+	t.Logf("%d units sent, %d records, %+v", units, len(got), stats)
+	var captured, length, lost, drops, next uint64
+	for i, p := range got {
+		if !p.Continued {
+			captured++
+		}
+		drops += p.DropCount
+		lost += p.Lost
+		length += uint64(p.Len)
+		if p.Offset != next+p.Lost {
+			t.Fatalf("record %d begins at %d, %d bytes lost behind %d", i, p.Offset, p.Lost, next)
+		}
+		next = p.Offset + uint64(p.Len)
+		if next > uint64(len(sent)) || !bytes.Equal(p.Data, sent[p.Offset:][:len(p.Data)]) {
+			t.Fatalf("record %d, at %d: other bytes than were sent: %s", i, p.Offset, show(p))
+		}
+		if len(p.Data) < int(p.Len) && (!p.Truncated || !o.pieces) {
+			t.Fatalf("record %d has %d of %d bytes and says nothing of it", i, len(p.Data), p.Len)
+		}
+		if len(o.sizes) == 1 && lost/uint64(o.sizes[0]) > drops {
+			t.Errorf("record %d: %d bytes were lost by now, and only %d packets", i, lost, drops)
+		}
+	}
+	if stats.LostRing == 0 {
+		t.Fatalf("nothing was lost: the test proves nothing")
+	}
+	if captured+stats.LostRing != uint64(units) {
+		t.Errorf("%d units sent, %d captured, %d lost", units, captured, stats.LostRing)
+	}
+	if length+lost != uint64(len(sent)) {
+		t.Errorf("%d bytes sent, %d captured, %d lost", len(sent), length, lost)
+	}
+	if drops != stats.LostRing {
+		t.Errorf("the packets tell of %d lost ones, the statistics of %d", drops, stats.LostRing)
+	}
+	if stats.LostBytes != lost {
+		t.Errorf("the packets tell of %d bytes lost, the statistics of %d", lost, stats.LostBytes)
+	}
+}

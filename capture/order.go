@@ -1,0 +1,121 @@
+package capture
+
+import (
+	"time"
+
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// orderWindow is how long packets are held so that those of other CPUs can
+// take their place before them.
+const orderWindow = 50 * time.Millisecond
+
+// order gives packets of all connections by time.
+type order struct {
+	items   ordered
+	window  int64 // ns
+	seq     uint64
+	free    []*pcapng.Packet
+	pending []*pcapng.Packet
+}
+
+type orderedPacket struct {
+	time   int64 // boot time, ns
+	seq    uint64
+	packet *pcapng.Packet
+}
+
+// ordered is a binary heap, the first packet at its root. (container/heap
+// would box every packet.)
+type ordered []orderedPacket
+
+func (o ordered) less(i, j int) bool {
+	if o[i].time != o[j].time {
+		return o[i].time < o[j].time
+	}
+	return o[i].seq < o[j].seq
+}
+
+func (o *ordered) push(p orderedPacket) {
+	*o = append(*o, p)
+	h := *o
+	for i := len(h) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !h.less(i, parent) {
+			return
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
+}
+
+func (o *ordered) pop() orderedPacket {
+	h := *o
+	last := len(h) - 1
+	first := h[0]
+	h[0], h[last] = h[last], orderedPacket{}
+	h = h[:last]
+	*o = h
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			return first
+		}
+		if child+1 < last && h.less(child+1, child) {
+			child++
+		}
+		if !h.less(child, i) {
+			return first
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+}
+
+// put adds a copy of p, its bytes too.
+func (o *order) put(t int64, p *pcapng.Packet) {
+	var held *pcapng.Packet
+	if n := len(o.free); n > 0 {
+		held, o.free = o.free[n-1], o.free[:n-1]
+	} else {
+		held = &pcapng.Packet{}
+	}
+	data := append(held.Data[:0], p.Data...)
+	*held = *p
+	held.Data = data
+	o.seq++
+	o.items.push(orderedPacket{t, o.seq, held})
+}
+
+// next takes the first packet whose time has come; nil if there is none yet.
+// It is valid until the next call.
+func (o *order) next(now int64, all bool) *pcapng.Packet {
+	if len(o.pending) > 0 {
+		if p := o.pending[0]; cap(p.Data) <= keepBuffer && len(o.free) < keepBuffers {
+			o.free = append(o.free, p)
+		}
+		o.pending = o.pending[:0]
+	}
+	if len(o.items) == 0 || (!all && o.items[0].time > now-o.window) {
+		return nil
+	}
+	p := o.items.pop().packet
+	o.pending = append(o.pending, p)
+	return p
+}
+
+// drop notes on the first packet since a boot time that n were lost before it;
+// false if there is none.
+func (o *order) drop(since int64, n uint64) bool {
+	first := -1
+	for i, held := range o.items {
+		if held.time >= since && (first < 0 || o.items.less(i, first)) {
+			first = i
+		}
+	}
+	if first < 0 {
+		return false
+	}
+	o.items[first].packet.DropCount += n
+	return true
+}

@@ -1,0 +1,266 @@
+package capture
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/filter"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// taken gives what is due, as text.
+func taken(o *order, now int64, all bool) (got []string) {
+	for p := o.next(now, all); p != nil; p = o.next(now, all) {
+		got = append(got, string(p.Data))
+	}
+	return got
+}
+
+func put(o *order, t int64, text string) {
+	o.put(t, &pcapng.Packet{Data: []byte(text)})
+}
+
+func TestOrder(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		window, now int64
+		all         bool
+		times       []int64
+		want        []string
+	}{
+		{"empty", 10, 100, true, nil, nil},
+		{"by time", 10, 100, false, []int64{30, 10, 20}, []string{"1", "2", "0"}},
+		{"ties as they came", 10, 100, false, []int64{20, 10, 20, 10, 20}, []string{"1", "3", "0", "2", "4"}},
+		{"at the window's edge", 10, 100, false, []int64{90, 91, 89}, []string{"2", "0"}},
+		{"the end", 10, 100, true, []int64{5000, 91, 89}, []string{"2", "1", "0"}},
+		{"without a window", 0, 100, false, []int64{100, 99}, []string{"1", "0"}},
+		{"without a window, from the future", 0, 100, false, []int64{101}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := order{window: c.window}
+			for i, at := range c.times {
+				put(&o, at, fmt.Sprint(i))
+			}
+			if diff := cmp.Diff(c.want, taken(&o, c.now, c.all)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestOrderLate: what comes after its time is handed out at once, not lost.
+func TestOrderLate(t *testing.T) {
+	o := order{window: 10}
+	put(&o, 50, "a")
+	if got := taken(&o, 100, false); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("got %q", got)
+	}
+	put(&o, 20, "late")
+	if got := taken(&o, 100, false); !slices.Equal(got, []string{"late"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestOrderCopies: a packet is the order's own from put on, and the consumer's
+// until the next.
+func TestOrderCopies(t *testing.T) {
+	o := order{}
+	p := pcapng.Packet{Data: []byte("first"), Path: "/a", Len: 5}
+	o.put(1, &p)
+	copy(p.Data, "XXXXX")
+	p.Path, p.Len = "/b", 6
+	p.Data = []byte("second")
+	o.put(2, &p)
+	got := o.next(9, false)
+	if string(got.Data) != "first" || got.Path != "/a" || got.Len != 5 {
+		t.Fatalf("got %q %s %d", got.Data, got.Path, got.Len)
+	}
+	o.put(3, &pcapng.Packet{Data: []byte("third")}) // while the consumer has the first
+	if string(got.Data) != "first" {
+		t.Fatalf("what the consumer has became %q", got.Data)
+	}
+	if rest := taken(&o, 9, false); !slices.Equal(rest, []string{"second", "third"}) {
+		t.Errorf("got %q", rest)
+	}
+}
+
+// TestOrderMany compares with a stable sort, and holds that memory is used
+// again.
+func TestOrderMany(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	type timed struct {
+		at   int64
+		text string
+	}
+	o := order{window: 50}
+	var held []timed
+	for now := int64(0); now < 4000; now += 10 {
+		for range random.IntN(8) {
+			x := timed{now - random.Int64N(50), fmt.Sprint(random.IntN(1e9))}
+			held = append(held, x)
+			put(&o, x.at, x.text)
+		}
+		slices.SortStableFunc(held, func(x, y timed) int { return int(x.at - y.at) })
+		n, _ := slices.BinarySearchFunc(held, now-50+1, func(x timed, at int64) int { return int(x.at - at) })
+		var want []string
+		for _, x := range held[:n] {
+			want = append(want, x.text)
+		}
+		held = held[n:]
+		if diff := cmp.Diff(want, taken(&o, now, false)); diff != "" {
+			t.Fatalf("at %d, -want +got:\n%s", now, diff)
+		}
+	}
+	if n := len(o.free) + len(o.items) + len(o.pending); n > 100 {
+		t.Errorf("%d packets are kept, at most 48 or so were held at once", n)
+	}
+}
+
+// TestOrderReuses: a packet's memory is used again, so that none is allocated
+// for each.
+func TestOrderReuses(t *testing.T) {
+	o := order{}
+	seen := make(map[*pcapng.Packet]bool)
+	for i := range int64(101) {
+		put(&o, i, "x")
+		seen[o.next(i, false)] = true
+	}
+	if len(seen) > 2 {
+		t.Errorf("101 packets, of which one was held at a time, took %d", len(seen))
+	}
+}
+
+// TestOrderDrop: a loss stands at the first packet since.
+func TestOrderDrop(t *testing.T) {
+	o := order{window: 1000}
+	if o.drop(0, 3) {
+		t.Error("noted on nothing")
+	}
+	for i, at := range []int64{30, 10, 20, 20} {
+		put(&o, at, fmt.Sprint(i))
+	}
+	if !o.drop(15, 3) || !o.drop(20, 4) || o.drop(31, 9) {
+		t.Error("drop found no packet, or one too early")
+	}
+	var got []string
+	for p := o.next(0, true); p != nil; p = o.next(0, true) {
+		got = append(got, fmt.Sprintf("%s:%d", p.Data, p.DropCount))
+	}
+	if want := []string{"1:0", "2:7", "3:0", "0:0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// newTestSession is a session without a kernel side.
+func newTestSession(names ...string) *Session {
+	s := &Session{
+		paths: newPathFilter(filter.NewPaths(names), names), sockets: newSockets(),
+		waiting: waiting{shown: newGenerations[uint64, pcapng.Packet](10)},
+	}
+	s.sockets.comm = func(uint32) string { return "" }
+	s.units = newAssembler(s.sockets, 1<<32-1, func() int64 { return 0 }, s.release)
+	return s
+}
+
+// sends says that socket 1 sent text to another.
+func (s *Session) sends(receiver uint64, at, offset int, text string, flags uint16) {
+	s.take(&bpf.Event{Kind: bpf.KindData, Payload: []byte(text), Data: bpf.Data{
+		Kind: uint8(bpf.KindData), Type: uint8(pcapng.Stream), Flags: flags, Unit: uint64(at)<<22 | 7, Sender: 1, Receiver: receiver,
+		Time: uint64(at), Offset: uint64(offset), Total: uint32(len(text)), Size: uint32(len(text)),
+	}})
+}
+
+// TestLossesAndSkips: bytes that are missing are told apart from bytes that
+// the filter dropped.
+func TestLossesAndSkips(t *testing.T) {
+	s := newTestSession("/kept")
+	named := func(number uint64, path string) {
+		e := bpf.Event{Kind: bpf.KindSocket, Socket: bpf.Socket{Socket: number, Inode: number}}
+		e.Socket.AddressLen = uint8(copy(e.Socket.Address[:], path))
+		s.take(&e)
+	}
+	named(2, "/kept")
+	named(3, "/other")
+	s.sends(2, 1, 0, "abc", 0)
+	s.sends(3, 2, 3, "dropped", 0)
+	s.sends(2, 3, 10, "d", 0)
+	s.sends(2, 4, 20, "e", 0)
+	s.sends(3, 5, 21, "x", 0)
+	s.sends(2, 6, 30, "f", 0)
+	var got []string
+	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
+		got = append(got, fmt.Sprintf("%s at %d, %d lost, %d skipped", p.Data, p.Offset, p.Lost, p.Skipped))
+	}
+	want := []string{
+		"abc at 0, 0 lost, 0 skipped", "d at 10, 0 lost, 7 skipped",
+		"e at 20, 9 lost, 0 skipped", "f at 30, 8 lost, 1 skipped",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if n := s.stats.filtered.Load(); n != 2 {
+		t.Errorf("%d filtered, want 2", n)
+	}
+	if n := s.stats.lostBytes.Load(); n != 17 {
+		t.Errorf("%d bytes lost, want 17", n)
+	}
+}
+
+// TestReceiversOrder: what a receiver gets later never has an earlier time,
+// and then says its own.
+func TestReceiversOrder(t *testing.T) {
+	s := newTestSession()
+	s.sends(2, 100, 0, "a", 0)
+	s.sends(2, 90, 1, "b", 0)
+	s.sends(3, 95, 2, "c", 0)
+	var got []string
+	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
+		own := int64(0)
+		if !p.OwnTime.IsZero() {
+			own = p.OwnTime.UnixNano()
+		}
+		got = append(got, fmt.Sprintf("%s at %d, own %d", p.Data, p.Time.UnixNano(), own))
+	}
+	if diff := cmp.Diff([]string{"c at 95, own 0", "a at 100, own 0", "b at 100, own 90"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestWasRead: of a unit that was shown waiting, only the reading is told
+// later, once, and nothing if it was thrown away.
+func TestWasRead(t *testing.T) {
+	s := newTestSession()
+	s.sockets.comm = func(pid uint32) string { return fmt.Sprint("comm of ", pid) }
+	s.sends(2, 10, 0, "read", bpf.DataWaiting)
+	s.sends(2, 20, 4, "purged", bpf.DataWaiting)
+	for range 2 {
+		s.take(&bpf.Event{Kind: bpf.KindConsumed, Unit: bpf.Unit{Flags: bpf.DataRead, Pid: 5, Time: 30, Unit: 10<<22 | 7, Receiver: 2}})
+		s.take(&bpf.Event{Kind: bpf.KindConsumed, Unit: bpf.Unit{Flags: bpf.DataWaiting, Pid: 5, Time: 40, Unit: 20<<22 | 7, Receiver: 2}})
+	}
+	var got []string
+	var message uint64
+	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
+		text := fmt.Sprintf("%d %q stamp %d at %d", p.Event, p.Data, p.Stamp, p.Time.UnixNano())
+		if p.Reader != nil {
+			text += fmt.Sprintf(" by %d %s", p.Reader.PID, p.Reader.Comm)
+			if p.Message != message {
+				t.Errorf("message %d was read, want %d", p.Message, message)
+			}
+		} else if message == 0 {
+			message = p.Message
+		}
+		got = append(got, text)
+	}
+	want := []string{`1 "read" stamp 2 at 10`, `1 "purged" stamp 2 at 20`, `2 "" stamp 1 at 30 by 5 comm of 5`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -1,0 +1,110 @@
+package capture
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture/filter"
+)
+
+// pathFilter keeps the sockets that paths choose: by the identity of the
+// socket file, so that a symbolic link, a bind mount or a relative name match
+// too, or else by name.
+type pathFilter struct {
+	paths filter.Paths
+	names []string // of files; may not exist yet
+	files *generations[socketFile, verdict]
+}
+
+// socketFile is a bound address and the file that it made.
+type socketFile struct {
+	device uint32
+	inode  uint64
+	path   string
+}
+
+// maxBelow bounds how many files of a directory are looked at.
+const maxBelow = 65536
+
+func newPathFilter(paths filter.Paths, names []string) *pathFilter {
+	return &pathFilter{paths: paths, names: names, files: newGenerations[socketFile, verdict](maxSockets)}
+}
+
+// keeps decides once for each socket, when something is sent on it.
+func (f *pathFilter) keeps(s *socket) bool {
+	if f.paths.All() {
+		return true
+	}
+	if s.wanted == undecided {
+		s.wanted = drop
+		if s.path != "" && (f.paths.Match(s.path) || f.same(s)) {
+			s.wanted = keep
+		}
+	}
+	return s.wanted == keep
+}
+
+// same looks the files up, once for each that was bound: all connections of a
+// listener share it.
+func (f *pathFilter) same(s *socket) bool {
+	if s.info.File == 0 {
+		return false
+	}
+	file := socketFile{s.info.Device, s.info.File, s.path}
+	v, ok := f.files.get(file)
+	if !ok {
+		v = drop
+		for _, name := range f.names {
+			if !strings.HasPrefix(name, "@") && file.isAt(name) {
+				v = keep
+				break
+			}
+		}
+		f.files.put(file, v)
+	}
+	return v == keep
+}
+
+// isAt reports whether the file is what name leads to, or lies below that.
+func (f socketFile) isAt(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	if !info.IsDir() {
+		return f.is(info)
+	}
+	if dir, err := filepath.EvalSymlinks(name); err == nil && filter.NewPaths([]string{dir}).Match(f.path) {
+		return true
+	}
+	found, left := false, maxBelow
+	filepath.WalkDir(name+"/", func(_ string, d fs.DirEntry, err error) error {
+		if left--; left < 0 {
+			return fs.SkipAll
+		}
+		if err != nil || d.Type()&fs.ModeSocket == 0 {
+			return nil // what can't be read is passed over
+		}
+		if info, err := d.Info(); err == nil && f.is(info) {
+			found = true
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
+func (f socketFile) is(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Ino == f.inode && kernelDevice(st.Dev) == f.device
+}
+
+// kernelDevice is a device number as the kernel has it inside (MKDEV).
+func kernelDevice(dev uint64) uint32 {
+	return unix.Major(dev)<<20 | unix.Minor(dev)
+}

@@ -1,0 +1,267 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/sockcap/sockcap/bpf"
+)
+
+// A hook is one program and where it goes.
+type hook struct {
+	program string
+	group   string // of a tracepoint
+	target  string
+	kind    string // "fentry", "kprobe", "kretprobe", "tracepoint", "raw"
+}
+
+// kernelSymbols are those that we ask kallsyms for.
+var kernelSymbols = [...]string{
+	"unix_stream_sendmsg", "unix_dgram_sendmsg", "unix_stream_sendpage", "queue_oob",
+	"unix_stream_connect", "unix_release_sock", "skb_queue_purge", "skb_queue_purge_reason", "sock_wfree", "skb_queue_tail", "sock_def_readable",
+	"skb_copy_datagram_from_iter", "skb_splice_from_iter", "skb_append_pagefrags",
+	"__alloc_skb", "kmalloc_reserve", "__kmalloc_reserve",
+}
+
+// plan is what a hook set needs on this kernel.
+type plan struct {
+	set   string
+	hooks []hook
+	knobs bpf.Knobs
+}
+
+// newPlan lists the hooks of a set that this kernel has a place for.
+func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
+	p := &plan{set: set, knobs: bpf.Knobs{
+		SelfPID:           uint32(os.Getpid()),
+		WakeupBytes:       uint64(o.BufferSize / 4),
+		Snaplen:           math.MaxUint32,
+		PageSize:          uint32(os.Getpagesize()),
+		ThreadSize:        uint32(max(16384, os.Getpagesize())),
+		GCReorders:        !hasStruct("unix_vertex"), // v6.10
+		TakeOnRead:        set == hooksTracepoint,
+		RequestDestructor: sym.address("sock_wfree"),
+		FailedAt: sym.all("unix_stream_sendmsg", "unix_dgram_sendmsg", "queue_oob",
+			"unix_stream_sendpage", "unix_stream_connect"),
+		ReleaseAt: sym.all("unix_release_sock", "skb_queue_purge", "skb_queue_purge_reason"),
+		AllocAt:   sym.all("__alloc_skb", "kmalloc_reserve", "__kmalloc_reserve"),
+	}}
+	if o.Snaplen > 0 {
+		p.knobs.Snaplen = uint32(min(o.Snaplen, math.MaxUint32))
+	}
+	if o.Immediate {
+		p.knobs.WakeupBytes = 0
+	}
+	if p.knobs.RequestDestructor == 0 {
+		return nil, fmt.Errorf("sock_wfree: %w", errHidden)
+	}
+	switch set {
+	case hooksFentry, hooksKprobe:
+		p.knobs.Twins = set == hooksFentry && preemptible()
+	case hooksTracepoint:
+		p.knobs.ExactSenders = exact
+	default:
+		return nil, fmt.Errorf("no hook set %q", set)
+	}
+	if err := p.addTracepoints(sym); err != nil {
+		return nil, err
+	}
+	if set != hooksTracepoint {
+		p.hooks = append(p.hooks, sendHooks(set, sym)...)
+	}
+	return p, nil
+}
+
+// sendHooks are the hooks of the send side.
+func sendHooks(kind string, sym *symbols) []hook {
+	exit := "fexit"
+	if kind == "kprobe" {
+		exit = "kretprobe"
+	}
+	hooks := []hook{
+		{kind + "_stream_exit", "", "unix_stream_sendmsg", exit},
+		{kind + "_dgram_exit", "", "unix_dgram_sendmsg", exit},
+		{kind + "_queue", "", "skb_queue_tail", kind},
+		{kind + "_readable", "", "sock_def_readable", kind},
+		{kind + "_filled", "", "skb_copy_datagram_from_iter", exit},
+		{kind + "_fill", "", "skb_copy_datagram_from_iter", kind},
+	}
+	if sym.has("skb_splice_from_iter") {
+		spliced := "kprobe_spliced"
+		if kind == "fentry" {
+			spliced = fmt.Sprintf("fentry_spliced%d", parameters("skb_splice_from_iter"))
+		}
+		hooks = append(hooks,
+			hook{spliced, "", "skb_splice_from_iter", exit},
+			hook{kind + "_splice", "", "skb_splice_from_iter", kind})
+	}
+	// Later kernels call skb_append_pagefrags inside sendmsg too, but with the
+	// skb that is taken anyway: its bytes would come twice.
+	if sym.has("unix_stream_sendpage") {
+		if kind == "fentry" {
+			hooks = append(hooks, hook{"fentry_append", "", "skb_append_pagefrags", exit})
+		} else {
+			hooks = append(hooks,
+				hook{"kprobe_appended", "", "skb_append_pagefrags", exit},
+				hook{"kprobe_append", "", "skb_append_pagefrags", kind})
+		}
+	}
+	// Last: a call that is seen to begin must be seen to end.
+	return append(hooks,
+		hook{kind + "_stream_enter", "", "unix_stream_sendmsg", kind},
+		hook{kind + "_dgram_enter", "", "unix_dgram_sendmsg", kind})
+}
+
+// parameters is how many a kernel function takes, 0 if BTF does not tell.
+func parameters(function string) int {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return 0
+	}
+	var f *btf.Func
+	if spec.TypeByName(function, &f) != nil {
+		return 0
+	}
+	proto, ok := f.Type.(*btf.FuncProto)
+	if !ok {
+		return 0
+	}
+	return len(proto.Params)
+}
+
+// addTracepoints adds the hooks of the receive side: classic tracepoints, or
+// raw ones where tracefs can't be had.
+func (p *plan) addTracepoints(sym *symbols) error {
+	dir, err := tracefs()
+	if err != nil {
+		p.rawTracepoints()
+		return nil
+	}
+	consume, err := eventFields(dir, "skb", "consume_skb", "skbaddr")
+	if err != nil {
+		return err
+	}
+	kfree, err := eventFields(dir, "skb", "kfree_skb", "skbaddr", "location")
+	if err != nil {
+		return err
+	}
+	k := &p.knobs
+	k.ConsumeSKB, k.ConsumeLocation = consume["skbaddr"], consume["location"]
+	k.KfreeSKB, k.KfreeLocation = kfree["skbaddr"], kfree["location"]
+	p.hooks = append(p.hooks,
+		hook{"tracepoint_consume", "skb", "consume_skb", "tracepoint"},
+		hook{"tracepoint_kfree", "skb", "kfree_skb", "tracepoint"})
+	if p.set != hooksTracepoint {
+		return nil
+	}
+	return p.addSenders(dir, sym)
+}
+
+// sends are the system calls that may send on a socket.
+var sends = [...]string{"write", "writev", "pwritev2", "sendto", "sendmsg"}
+
+// sendsMany are those that may call sendmsg more than once.
+var sendsMany = [...]string{"sendmmsg", "sendfile64", "splice"}
+
+// addSenders adds what tells the tracepoint set who sent.
+func (p *plan) addSenders(dir string, sym *symbols) error {
+	k := &p.knobs
+	ready, err := eventFields(dir, "sock", "sk_data_ready", "skaddr")
+	switch {
+	case err == nil:
+		k.ReadySK = ready["skaddr"]
+		p.hooks = append(p.hooks, hook{"tracepoint_ready", "sock", "sk_data_ready", "tracepoint"})
+	case !k.ExactSenders || !errors.Is(err, fs.ErrNotExist):
+		return err
+	default: // before v6.3 only closing tells whose unread datagrams are purged
+		p.syscall("enter_close", "sys_enter_close")
+	}
+	if k.ExactSenders {
+		if sym.has("unix_stream_sendpage") {
+			p.syscall("pages_sendfile64", "sys_enter_sendfile64")
+			p.syscall("pages_splice", "sys_enter_splice")
+		}
+		return p.addAllocations(dir)
+	}
+	sent, err := eventFields(dir, "sock", "sock_send_length", "sk")
+	if err != nil {
+		return err
+	}
+	k.SentSK = sent["sk"]
+	p.hooks = append(p.hooks, hook{"tracepoint_sent", "sock", "sock_send_length", "tracepoint"})
+	for _, call := range sends {
+		p.syscall("enter_"+call, "sys_enter_"+call)
+	}
+	for _, call := range sendsMany {
+		p.syscall("enter_"+call, "sys_enter_"+call)
+		p.syscall("exit_"+call, "sys_exit_"+call)
+	}
+	return nil
+}
+
+// syscall adds a program at a system call's tracepoint.
+func (p *plan) syscall(program, event string) {
+	p.hooks = append(p.hooks, hook{program, "syscalls", event, "tracepoint"})
+}
+
+// addAllocations adds the tracepoints that see an skb being allocated.
+func (p *plan) addAllocations(dir string) error {
+	k := &p.knobs
+	for _, event := range []string{"kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node"} {
+		fields, err := eventFields(dir, "kmem", event, "call_site", "ptr")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // v6.1 made one of two
+		}
+		if err != nil {
+			return err
+		}
+		k.AllocSite, k.AllocPointer = fields["call_site"], fields["ptr"]
+		p.hooks = append(p.hooks, hook{"tracepoint_" + event, "kmem", event, "tracepoint"})
+	}
+	return nil
+}
+
+// rawTracepoints is addTracepoints without tracefs. Which arguments a raw
+// tracepoint has is in BTF.
+func (p *plan) rawTracepoints() {
+	consume := "raw_consume"
+	if rawArguments("consume_skb") > 1 {
+		consume = "raw_consume_at"
+	}
+	p.hooks = append(p.hooks,
+		hook{consume, "", "consume_skb", "raw"},
+		hook{"raw_kfree", "", "kfree_skb", "raw"})
+	if p.set != hooksTracepoint {
+		return
+	}
+	p.knobs.ExactSenders = true // the system calls have no raw tracepoints of their own
+	for _, event := range []string{"kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node"} {
+		if rawArguments(event) > 0 {
+			p.hooks = append(p.hooks, hook{"raw_" + event, "", event, "raw"})
+		}
+	}
+}
+
+// rawArguments is how many arguments a tracepoint's programs get, 0 if this
+// kernel has no such tracepoint.
+func rawArguments(event string) int {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return 0
+	}
+	var t *btf.Typedef
+	if spec.TypeByName("btf_trace_"+event, &t) != nil {
+		return 0
+	}
+	if p, ok := t.Type.(*btf.Pointer); ok {
+		if f, ok := p.Target.(*btf.FuncProto); ok {
+			return len(f.Params) - 1 // the first is the tracepoint's own
+		}
+	}
+	return 0
+}

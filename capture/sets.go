@@ -1,0 +1,185 @@
+package capture
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// initialPIDs names the initial pid namespace: PROC_PID_INIT_INO of
+// include/linux/proc_ns.h. Only its pids are those that the programs see.
+const initialPIDs = "pid:[4026531836]"
+
+// attachBest attaches the hook set that o asks for, or the first that works.
+func attachBest(o *Options) (*programs, error) {
+	if os.Geteuid() != 0 {
+		return nil, &Error{Op: "capture", Hint: "run as root", Err: fs.ErrPermission}
+	}
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != initialPIDs {
+		return nil, &Error{Op: "capture", Hint: "run it in the host's (docker run --pid=host)", Err: errors.New("not in the initial pid namespace")}
+	}
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return nil, &Error{Op: "read kernel types", Hint: "a kernel with CONFIG_DEBUG_INFO_BTF=y has /sys/kernel/btf/vmlinux", Err: err}
+	}
+	sym, err := loadSymbols(kernelSymbols[:])
+	if err != nil {
+		return nil, &Error{Op: "read kernel symbols", Hint: "sysctl kernel.kptr_restrict=1", Err: err}
+	}
+	sets := hookSets()
+	if o.Hooks != "" && o.Hooks != "auto" {
+		sets = []string{o.Hooks}
+	}
+	var refused []error
+	for _, set := range sets {
+		p, err := attachSet(set, o, sym)
+		if err == nil {
+			return p, nil
+		}
+		if isVerifier(err) {
+			return nil, err
+		}
+		refused = append(refused, refine(set, err))
+	}
+	if len(refused) == 1 {
+		return nil, &Error{Op: "capture by", Name: sets[0], Hint: hint(refused), Err: refused[0]}
+	}
+	return nil, &Error{Op: "capture", Hint: hint(refused), Err: refusals(refused)}
+}
+
+// refusals is why no hook set could be used, in one line.
+type refusals []error
+
+func (r refusals) Error() string {
+	text := "no hook set can be used here"
+	for _, err := range r {
+		text += "; " + err.Error()
+	}
+	return text
+}
+
+func (r refusals) Unwrap() []error { return r }
+
+// reason is an error in a user's words.
+type reason struct {
+	text string
+	err  error
+}
+
+func (r *reason) Error() string { return r.text }
+func (r *reason) Unwrap() error { return r.err }
+
+// refine says why a set was refused, where the kernel's error says too little.
+func refine(set string, err error) error {
+	lockdown, _ := os.ReadFile("/sys/kernel/security/lockdown")
+	locked := strings.Contains(string(lockdown), "[integrity]") || strings.Contains(string(lockdown), "[confidentiality]")
+	switch {
+	case set == hooksKprobe && errors.Is(err, fs.ErrNotExist):
+		return &reason{"this kernel has no kprobes", err}
+	case set != hooksTracepoint && locked && errors.Is(err, unix.EPERM):
+		return &reason{"the kernel is locked down", err}
+	case set == hooksFentry && errors.Is(err, ebpf.ErrNotSupported):
+		return &reason{"this kernel has no fentry", err}
+	}
+	return err
+}
+
+// hint is the cure for what the sets were refused for, if it is known.
+func hint(refused []error) string {
+	for _, err := range refused {
+		var r *reason
+		if errors.As(err, &r) {
+			if len(refused) == 1 {
+				return "let sockcap choose: -i auto"
+			}
+			continue // no cure for this set, maybe one for another
+		}
+		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {
+			return ""
+		}
+	}
+	return "needs capabilities BPF and PERFMON (and SYS_ADMIN to mount tracefs); under lockdown use -i tracepoint"
+}
+
+// attachSet attaches one hook set and calibrates it.
+func attachSet(set string, o *Options, sym *symbols) (*programs, error) {
+	exact := o.Senders == "exact" || !countsSenders(sym)
+	plan, err := newPlan(set, o, sym, exact)
+	if err != nil {
+		return nil, &Error{Op: "attach", Name: set, Err: err}
+	}
+	p, err := plan.load(o.BufferSize)
+	if err != nil {
+		return nil, err
+	}
+	err = p.calibrate()
+	if err == nil {
+		err = p.coll.Variables["armed"].Set(true)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// countsSenders says whether the tracepoint set can learn who sent by counting:
+// since v6.3, and without sendpage, for which sk_data_ready tells of more units
+// than there are.
+func countsSenders(sym *symbols) bool {
+	return rawArguments("sock_send_length") > 0 && !sym.has("unix_stream_sendpage")
+}
+
+// Set is what Sets tells of one hook set.
+type Set struct {
+	Name   string   // "fentry", "kprobe" or "tracepoint"
+	Err    error    // why it can't be used here, nil if it can
+	Chosen bool     // what "auto" would take
+	Limits []string // what it does not see here, one clause each
+}
+
+// Sets probes which hook sets this kernel allows.
+func Sets() []Set {
+	sets := make([]Set, 0, 3)
+	chosen := false
+	for _, name := range hookSets() {
+		s := Set{Name: name}
+		o := Options{Hooks: name, BufferSize: minBuffer}
+		var p *programs
+		var why *Error
+		if p, s.Err = attachBest(&o); errors.As(s.Err, &why) && why.Name == name {
+			s.Err = why.Err
+		}
+		if s.Err == nil {
+			s.Err = p.close()
+			s.Limits = limits(name)
+			s.Chosen = !chosen
+			chosen = true
+		}
+		sets = append(sets, s)
+	}
+	return sets
+}
+
+// limits says what a set does not see on this kernel.
+func limits(set string) []string {
+	if set != hooksTracepoint {
+		if set == hooksFentry && preemptible() {
+			return []string{"this kernel may preempt and so skip programs: each runs twice, what both miss is counted"}
+		}
+		return nil
+	}
+	l := []string{"time is that of reading, not of sending"}
+	if hasUnixIter() {
+		l = append(l, "unread data shows after a second; that of other network namespaces when it is read, or its socket closed")
+	} else {
+		l = append(l, "unread data shows when its socket is closed")
+	}
+	if rawArguments("sock_send_length") == 0 {
+		return append(l, "the sender is told by a tracepoint that taxes all allocations")
+	}
+	return append(l, "the sender is marked uncertain where several tasks were inside a send (--senders exact: never)")
+}

@@ -1,0 +1,240 @@
+package capture
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// maxSockets bounds what is remembered of sockets and of connections; the
+// kernel side's own map has room for as many.
+const maxSockets = 131072
+
+// socket is what is known of one socket of the kernel.
+type socket struct {
+	info   bpf.Socket
+	path   string // contract form, empty if it is not bound
+	shared bool   // its address is a listener's too
+
+	next    uint64 // offset after the last byte that was told of
+	skipped uint64 // bytes that the filter dropped since
+	last    int64  // time of the last packet from its receive queue
+	queue   []*unit
+
+	reader     bpf.Reader
+	readerComm string
+	task       bpf.Task // last sender, whose names are
+	comm       string
+	thread     string
+	raw        [64]uint64 // message numbers of the kernel side
+	numbers    [64]uint64 // and ours
+	at         int
+	peerComm   string
+	peerPID    uint32 // whose name peerComm is
+	wanted     verdict
+	nowhere    *socket // stands for receivers that are not known
+}
+
+// elsewhere stands for the receivers of what s sends that are not known; it has
+// the number 0.
+func (s *socket) elsewhere() *socket {
+	if s.nowhere == nil {
+		s.nowhere = &socket{}
+	}
+	return s.nowhere
+}
+
+// verdict is what the path filter says of a socket.
+type verdict uint8
+
+const (
+	undecided verdict = iota
+	keep
+	drop
+)
+
+// connection is two sockets that talk.
+type connection struct {
+	id     uint64
+	server uint64 // number of the server's socket, 0 if unknown
+}
+
+// sockets knows all sockets that the kernel side told of.
+type sockets struct {
+	byNumber *generations[uint64, *socket]
+	pairs    *generations[[2]uint64, *connection]
+	nextConn uint64
+	nextSend uint64
+	comm     func(pid uint32) string // of a running process
+}
+
+func newSockets() *sockets {
+	return &sockets{
+		byNumber: newGenerations[uint64, *socket](maxSockets),
+		pairs:    newGenerations[[2]uint64, *connection](maxSockets),
+		comm:     procComm,
+	}
+}
+
+// procComm asks /proc for a process's name; empty if it is gone.
+func procComm(pid uint32) string {
+	b, err := os.ReadFile("/proc/" + strconv.FormatUint(uint64(pid), 10) + "/comm")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSuffix(b, []byte("\n")))
+}
+
+// of gives the socket with a number, known or not.
+func (t *sockets) of(number uint64) *socket {
+	if s, ok := t.byNumber.get(number); ok {
+		return s
+	}
+	s := &socket{}
+	s.info.Socket = number
+	s.info.PeerUid, s.info.PeerGid = pcapng.Unknown, pcapng.Unknown
+	t.byNumber.put(number, s)
+	return s
+}
+
+// learn takes what the kernel side says of a socket.
+func (t *sockets) learn(info *bpf.Socket) {
+	s := t.of(info.Socket)
+	if info.Inode == 0 {
+		info.Inode = s.info.Inode // closed since
+	}
+	s.info = *info
+	s.path = path(info.Address[:info.AddressLen])
+	s.shared = info.AddressRefs > 1
+	s.wanted = undecided
+}
+
+// path is a bound address in the contract's form.
+func path(address []byte) string {
+	if len(address) == 0 {
+		return ""
+	}
+	if address[0] == 0 {
+		return "@" + string(address[1:])
+	}
+	if end := bytes.IndexByte(address, 0); end >= 0 {
+		address = address[:end]
+	}
+	if strings.HasPrefix(string(address), "@") {
+		return "./" + string(address)
+	}
+	return string(address)
+}
+
+// between gives the connection of two sockets, of which from sends first if
+// it is new.
+func (t *sockets) between(from, to *socket) *connection {
+	key := [2]uint64{from.info.Socket, to.info.Socket}
+	if key[0] > key[1] {
+		key[0], key[1] = key[1], key[0]
+	}
+	c, ok := t.pairs.get(key)
+	if !ok {
+		t.nextConn++
+		c = &connection{id: t.nextConn}
+		t.pairs.put(key, c)
+	}
+	if c.server == 0 {
+		c.server = server(from, to)
+	}
+	return c
+}
+
+// server tells which of two sockets offers the service, 0 if it can't be told.
+func server(from, to *socket) uint64 {
+	a, b := from.path != "", to.path != ""
+	switch {
+	case a && b && from.info.Type != uint8(pcapng.Datagram) && from.shared != to.shared:
+		if from.shared {
+			return from.info.Socket
+		}
+		return to.info.Socket
+	case b:
+		return to.info.Socket // of two bound datagram sockets, who receives first
+	case a:
+		return from.info.Socket
+	case from.info.Inode == 0 || to.info.Inode == 0:
+		return 0
+	case from.info.Inode > to.info.Inode:
+		return from.info.Socket // of a pair the lower inode is the client
+	default:
+		return to.info.Socket
+	}
+}
+
+// message gives our number for the kernel side's number of a send.
+func (t *sockets) message(from *socket, raw uint64) uint64 {
+	if raw != 0 {
+		for i, r := range from.raw {
+			if r == raw {
+				return from.numbers[i]
+			}
+		}
+	}
+	t.nextSend++
+	if raw != 0 {
+		from.raw[from.at], from.numbers[from.at] = raw, t.nextSend
+		from.at = (from.at + 1) % len(from.raw)
+	}
+	return t.nextSend
+}
+
+// names keeps the strings of a sender's names while they stay the same.
+func (s *socket) names(task *bpf.Task) (comm, thread string) {
+	if task.Comm != s.task.Comm || task.Thread != s.task.Thread || s.comm == "" {
+		s.comm, s.thread = cString(task.Comm[:]), cString(task.Thread[:])
+		if s.thread == s.comm { // behind the NUL they may differ (v5.10)
+			s.thread = ""
+		}
+	}
+	s.task = *task
+	return s.comm, s.thread
+}
+
+// cString is the text before the first NUL.
+func cString(b []byte) string {
+	if end := bytes.IndexByte(b, 0); end >= 0 {
+		b = b[:end]
+	}
+	return string(b)
+}
+
+// peer describes the process at the other end of from, as best known: who
+// read there last, else who made that end.
+func (t *sockets) peer(from, to *socket) pcapng.Endpoint {
+	e := pcapng.Endpoint{
+		PID: to.reader.Pid, TID: to.reader.Tid, Comm: to.readerComm,
+		UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: to.info.Inode,
+	}
+	if e.PID != 0 {
+		if e.PID == from.info.PeerPid {
+			e.UID, e.GID = from.info.PeerUid, from.info.PeerGid
+		}
+		return e
+	}
+	e.PID, e.UID, e.GID = from.info.PeerPid, from.info.PeerUid, from.info.PeerGid
+	if e.PID != 0 && from.peerPID != e.PID {
+		from.peerPID, from.peerComm = e.PID, t.comm(e.PID)
+	}
+	if e.PID != 0 {
+		e.Comm = from.peerComm
+	}
+	return e
+}
+
+// read notes who reads a socket.
+func (s *socket) read(r *bpf.Reader) {
+	if r.Comm != s.reader.Comm || s.readerComm == "" {
+		s.readerComm = cString(r.Comm[:])
+	}
+	s.reader = *r
+}

@@ -1,0 +1,283 @@
+package capture
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// settleTime is how long a unit may wait for what decides its place: the rest
+// of its pieces, word that it was queued, or the order of concurrent writers.
+const settleTime = 100 * time.Millisecond
+
+// maxPending is how long a task may take from filling an skb to queueing it,
+// in which it takes a lock. After that the word of it has been lost.
+const maxPending = int64(10 * time.Second)
+
+// unit is one queued skb, on its way from the pieces that the kernel side
+// sends to the packets that tell of it.
+type unit struct {
+	head     bpf.Data // of the first piece
+	data     []byte   // as far as it came without a hole
+	end      uint32   // bytes of the unit that pieces told of
+	cut      bool     // a hole or an unreadable piece ended data
+	arrived  int64    // boot time, ns
+	from, to *socket
+	place    place
+	unsure   bool // its place was not settled in time
+	placed   bool // its place was found by the order of reading
+}
+
+// place is where a unit stands in the receiver's queue, as far as is known.
+type place uint8
+
+const (
+	placeFirst   place = iota // behind all that came before it
+	placePending              // maybe nowhere: its send may still fail
+	placeOpen                 // among others that were sent at the same time
+	placeNone                 // canceled
+)
+
+// complete says whether all pieces have come that will.
+func (u *unit) complete(snaplen uint32) bool {
+	return u.end >= min(u.head.Total, snaplen)
+}
+
+// assembler makes units of pieces and puts them into the receivers' order.
+type assembler struct {
+	sockets *sockets
+	snaplen uint32
+	open    map[uint64]*unit               // by number: not complete, or not settled
+	making  map[uint32]*unit               // by task that hands over its pieces: not complete
+	gone    *generations[uint64, struct{}] // numbers of those given up
+	free    []*unit
+	release func(*unit) // gets each unit, in each receiver's order; must not keep it
+	now     func() int64
+	dropped uint64 // units of which nobody knows whether they were queued
+
+	notesLost bool // word of what became of a unit may be missing
+}
+
+func newAssembler(t *sockets, snaplen uint32, now func() int64, release func(*unit)) *assembler {
+	return &assembler{
+		sockets: t, snaplen: snaplen, now: now, release: release,
+		open: make(map[uint64]*unit), making: make(map[uint32]*unit),
+		gone: newGenerations[uint64, struct{}](maxGone),
+	}
+}
+
+// piece takes one piece of a unit; payload is copied.
+func (a *assembler) piece(d *bpf.Data, payload []byte) {
+	u := a.open[d.Unit]
+	if u == nil {
+		if _, gone := a.gone.get(d.Unit); gone {
+			return
+		}
+		u = a.begin(d)
+	}
+	if d.At != u.end {
+		u.cut = true // a piece in between was lost
+	}
+	if d.Flags&bpf.DataUnreadable != 0 {
+		u.head.Flags |= bpf.DataUnreadable
+		u.cut = true
+	}
+	if !u.cut {
+		u.data = append(u.data, payload...)
+	}
+	u.end = d.At + d.Size
+	if d.Size == 0 {
+		u.end = d.Total
+	}
+	if u.complete(a.snaplen) {
+		delete(a.making, producer(d.Unit))
+	}
+	a.settle(u)
+}
+
+// maxGone bounds what is remembered of units that were given up.
+const maxGone = 4096
+
+// producer is the task that hands over a unit's pieces: see unique in socket.h.
+func producer(unit uint64) uint32 { return uint32(unit & (1<<22 - 1)) }
+
+// begin makes a unit and puts it at the end of its receiver's queue. A unit of
+// the same task that still lacks pieces will not get them: a task hands over
+// all pieces of a unit before it begins the next.
+func (a *assembler) begin(d *bpf.Data) *unit {
+	u := a.take()
+	u.head = *d
+	u.arrived = a.now()
+	u.from = a.sockets.of(d.Sender)
+	u.to = u.from.elsewhere()
+	if d.Receiver != 0 {
+		u.to = a.sockets.of(d.Receiver)
+	}
+	if d.Flags&bpf.DataPending != 0 {
+		u.place = placePending
+	}
+	a.open[d.Unit] = u
+	if other := a.making[producer(d.Unit)]; other != nil {
+		a.abandon(other)
+		a.settle(other)
+	}
+	a.making[producer(d.Unit)] = u
+	u.to.queue = append(u.to.queue, u)
+	return u
+}
+
+// keepBuffer and keepBuffers bound the buffers that are kept for the next
+// units: a burst of large ones is given back.
+const (
+	keepBuffer  = 64 << 10
+	keepBuffers = 4096
+)
+
+func (a *assembler) take() *unit {
+	if n := len(a.free); n > 0 {
+		u := a.free[n-1]
+		a.free = a.free[:n-1]
+		*u = unit{data: u.data[:0]}
+		return u
+	}
+	return &unit{}
+}
+
+// abandon gives up waiting for the rest of a unit.
+func (a *assembler) abandon(u *unit) {
+	u.end, u.cut = u.head.Total, true
+	delete(a.making, producer(u.head.Unit))
+	a.gone.put(u.head.Unit, struct{}{})
+}
+
+// queued notes that a pending unit is in the queue.
+func (a *assembler) queued(e *bpf.Unit) {
+	u := a.open[e.Unit]
+	if u == nil || u.place != placePending {
+		return
+	}
+	u.head.Offset = e.Offset
+	u.head.Time = e.Time
+	u.place = placeFirst
+	if e.Flags&bpf.DataOverlap != 0 {
+		u.place = placeOpen
+	}
+	a.settle(u)
+}
+
+// canceled notes that a pending unit never got into the queue.
+func (a *assembler) canceled(e *bpf.Unit) {
+	if u := a.open[e.Unit]; u != nil && u.place == placePending {
+		u.place = placeNone
+		a.abandon(u)
+		a.settle(u)
+	}
+}
+
+// consumed notes that the reader took a unit: of all that stand in its queue
+// with an open place it was the first.
+func (a *assembler) consumed(e *bpf.Unit) {
+	u := a.open[e.Unit]
+	if u == nil || u.place == placeNone {
+		return
+	}
+	if u.place == placePending {
+		u.head.Time = e.Time
+	}
+	q := u.to.queue
+	i := slices.Index(q, u)
+	first := i
+	for first > 0 && (q[first-1].place == placeOpen || q[first-1].place == placePending) {
+		first--
+	}
+	copy(q[first+1:i+1], q[first:i])
+	q[first] = u
+	u.place, u.placed = placeFirst, true
+	a.settle(u)
+}
+
+// settle hands out what stands at the front of u's queue and is decided.
+func (a *assembler) settle(u *unit) {
+	to := u.to
+	n := 0
+	for ; n < len(to.queue); n++ {
+		u := to.queue[n]
+		if u.place == placePending || u.place == placeOpen || !u.complete(a.snaplen) {
+			break
+		}
+		delete(a.open, u.head.Unit)
+		if u.place != placeNone {
+			a.release(u)
+		}
+		if cap(u.data) <= keepBuffer && len(a.free) < keepBuffers {
+			a.free = append(a.free, u)
+		}
+	}
+	to.queue = slices.Delete(to.queue, 0, n)
+}
+
+// expire settles what has waited too long; all says that nothing more comes.
+func (a *assembler) expire(all bool) {
+	if len(a.open) == 0 {
+		return
+	}
+	limit := a.now() - int64(settleTime)
+	var late []*unit
+	for _, u := range a.open {
+		if all || u.arrived < limit {
+			late = append(late, u)
+		}
+	}
+	slices.SortFunc(late, func(x, y *unit) int {
+		return cmp.Or(cmp.Compare(x.arrived, y.arrived), cmp.Compare(x.head.Unit, y.head.Unit))
+	})
+	for _, u := range late {
+		if a.open[u.head.Unit] != u {
+			continue
+		}
+		if !u.complete(a.snaplen) {
+			if !all && u.arrived > limit-9*int64(settleTime) {
+				continue // its task may have been preempted: give it a second
+			}
+			a.abandon(u)
+		}
+		switch u.place {
+		case placeOpen:
+			u.place, u.unsure = placeFirst, true
+		case placePending:
+			switch {
+			case all: // the capture ended inside this send
+			case a.notesLost || u.arrived < limit-maxPending:
+				a.dropped++ // if it was queued, the next offset shows it
+			default:
+				continue
+			}
+			u.place = placeNone
+		}
+		a.settle(u)
+	}
+}
+
+// packets splits a unit into packets and gives each to emit; they share the
+// unit's bytes. p is filled anew for each.
+func packets(p *pcapng.Packet, u *unit, emit func(*pcapng.Packet)) {
+	const most = pcapng.MaxPayload
+	data, offset, left := u.data, p.Offset, u.head.Total
+	for {
+		n := min(left, most)
+		p.Offset, p.Len, p.More = offset, n, left > n
+		p.Data = data[:min(len(data), int(n))]
+		p.Truncated = len(p.Data) < int(n)
+		emit(p)
+		data = data[len(p.Data):]
+		offset += uint64(n)
+		left -= n
+		if left == 0 {
+			return
+		}
+		p.Continued, p.Lost, p.Skipped, p.DropCount = true, 0, 0, 0
+	}
+}

@@ -1,0 +1,131 @@
+package capture
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// TestAnyOrder: tasks write one stream, at times several at once; whatever the
+// order in which the kernel side's records come, each unit is released once,
+// with its bytes, in the reader's order.
+func TestAnyOrder(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 500 {
+		b := newBench(99)
+		var want []string
+		var unread []string
+		for batch := range 12 {
+			tasks := random.Perm(1 + random.IntN(4))
+			names := make([]string, len(tasks))
+			for i, task := range tasks {
+				names[i] = fmt.Sprintf("%c%d", 'a'+task, batch)
+			}
+			for _, order := range interleave(random, len(tasks), 2) {
+				name, task := names[order[0]], uint32(tasks[order[0]]+1)
+				b.hand(name, task, [...]string{"|" + name + "|-end", name + "|-end|"}[order[1]], bpf.DataPending)
+			}
+			flags := uint16(0)
+			if len(tasks) > 1 {
+				flags = bpf.DataOverlap
+				unread = append(unread, names...)
+			} else {
+				for _, name := range unread { // read before anyone else writes
+					b.tell(b.consumed, name, 0)
+				}
+				unread = nil
+			}
+			for _, i := range random.Perm(len(tasks)) {
+				b.tell(b.queued, names[i], flags)
+			}
+			for _, name := range names {
+				want = append(want, name+":"+name+"-end")
+			}
+			for len(unread) > 0 && random.IntN(3) > 0 {
+				b.tell(b.consumed, unread[0], 0)
+				unread = unread[1:]
+			}
+		}
+		for _, name := range unread {
+			b.tell(b.consumed, name, 0)
+		}
+		b.want(t, want...)
+		b.idle(t)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// interleave gives the steps of n tasks in any order that keeps each task's.
+func interleave(random *rand.Rand, n, steps int) [][2]int {
+	var all []int
+	for i := range n {
+		all = append(all, slices.Repeat([]int{i}, steps)...)
+	}
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	done := make([]int, n)
+	var order [][2]int
+	for _, i := range all {
+		order = append(order, [2]int{i, done[i]})
+		done[i]++
+	}
+	return order
+}
+
+// TestPackets: a unit is split where a record would become too large, and the
+// records tell of each other.
+func TestPackets(t *testing.T) {
+	const most = pcapng.MaxPayload
+	for _, c := range []struct {
+		total, have int
+		want        []string // offset+length, bytes had, continued, more, lost
+	}{
+		{0, 0, []string{"1000+0 0 false false 5"}},
+		{1, 1, []string{"1000+1 1 false false 5"}},
+		{most, most, []string{fmt.Sprintf("1000+%d %d false false 5", most, most)}},
+		{most + 1, most + 1, []string{
+			fmt.Sprintf("1000+%d %d false true 5", most, most),
+			fmt.Sprintf("%d+1 1 true false 0", 1000+most),
+		}},
+		{2*most + 7, most + 3, []string{ // the rest was not captured
+			fmt.Sprintf("1000+%d %d false true 5", most, most),
+			fmt.Sprintf("%d+%d 3 true true 0", 1000+most, most),
+			fmt.Sprintf("%d+7 0 true false 0", 1000+2*most),
+		}},
+	} {
+		u := &unit{data: make([]byte, c.have)}
+		u.head.Total = uint32(c.total)
+		for i := range u.data {
+			u.data[i] = byte(i * 7 >> 3)
+		}
+		var got []string
+		var data []byte
+		p := pcapng.Packet{Offset: 1000, Lost: 5, Skipped: 3, DropCount: 2}
+		packets(&p, u, func(p *pcapng.Packet) {
+			got = append(got, fmt.Sprintf("%d+%d %d %v %v %d", p.Offset, p.Len, len(p.Data), p.Continued, p.More, p.Lost))
+			data = append(data, p.Data...)
+			if p.Truncated != (len(p.Data) < int(p.Len)) {
+				t.Errorf("%d bytes of %d: truncated %v", len(p.Data), p.Len, p.Truncated)
+			}
+			if p.Continued == (p.Skipped != 0) || p.Continued == (p.DropCount != 0) {
+				t.Errorf("skipped %d, dropped %d, continued %v", p.Skipped, p.DropCount, p.Continued)
+			}
+		})
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%d bytes, %d had, -want +got:\n%s", c.total, c.have, diff)
+		}
+		if !slices.Equal(data, u.data) {
+			t.Errorf("%d bytes, %d had: other bytes", c.total, c.have)
+		}
+	}
+}
