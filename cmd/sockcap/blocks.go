@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// wholeBlocks passes pcapng blocks on to a destination and knows where the
+// last whole one ended, so that a write that failed halfway, on a full disk,
+// is taken back from a regular file. After the first error it writes no more.
+type wholeBlocks struct {
+	file   *destination
+	at     int64   // bytes written
+	whole  int64   // of them in whole blocks
+	header [8]byte // of the block that at lies in: type and total length
+	filled int     // bytes of header that are known
+	left   int64   // bytes of the block to come after its header
+	err    error
+}
+
+func (w *wholeBlocks) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.file.Write(p)
+	w.follow(p[:n])
+	if err != nil && w.file.regular {
+		err = errors.Join(err, w.file.Truncate(w.whole))
+	}
+	w.err = err
+	return n, err
+}
+
+// follow steps through the blocks in p, which was written.
+func (w *wholeBlocks) follow(p []byte) {
+	for len(p) > 0 {
+		var n int
+		if w.filled < len(w.header) {
+			n = copy(w.header[w.filled:], p)
+			w.filled += n
+			w.left = int64(binary.LittleEndian.Uint32(w.header[4:])) - int64(len(w.header))
+		} else {
+			n = int(min(int64(len(p)), w.left))
+			w.left -= int64(n)
+		}
+		w.at += int64(n)
+		p = p[n:]
+		if w.filled == len(w.header) && w.left <= 0 {
+			w.whole, w.filled = w.at, 0
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// describeHost is what a capture file says of this machine, and of the hook
+// set in use.
+func describeHost(hooks string) pcapng.Options {
+	o := pcapng.Options{Application: "sockcap " + version(), Hooks: hooks}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		text := func(field []byte) string { return unix.ByteSliceToString(field) }
+		o.Hardware = text(u.Machine[:])
+		o.OS = text(u.Sysname[:]) + " " + text(u.Release[:])
+		o.Host = text(u.Nodename[:])
+	}
+	return o
+}
+
+// describeFile is what a file says that is made from another.
+func describeFile(r *pcapng.Reader) pcapng.Options {
+	s := r.Section()
+	o := pcapng.Options{Hardware: s.Hardware, OS: s.OS, Application: s.Application}
+	if hosts := r.Interfaces(); len(hosts) > 0 {
+		o.Description = hosts[0].Description
+	}
+	return o
+}
+
+// fileStats is what a capture file says at its end.
+func fileStats(s capture.Stats, start, end time.Time) pcapng.Stats {
+	return pcapng.Stats{
+		Start:     start,
+		End:       end,
+		Received:  s.Received,
+		Accepted:  s.Captured,
+		IfDropped: s.LostMissed + s.LostMap,
+		OSDropped: s.LostRing,
+		Comment:   strings.Join(causes(s), ", "),
+	}
+}
+
+// version is the one that the Go toolchain has stamped.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/capture/filter"
+)
+
+// format is what --format chooses.
+type format string
+
+const (
+	formatText      format = "text" // one line a packet
+	formatString    format = "string"
+	formatHex       format = "hex"
+	formatHexString format = "hexstring"
+	formatPcapng    format = "pcapng"
+	formatPcap      format = "pcap" // what sockdump calls it; means pcapng
+)
+
+// flags is what the user asked for, grouped by who reads it. Nothing in it is
+// found out later.
+type flags struct {
+	capture  capture.Options
+	list     bool   // -D
+	read     string // -r; empty: capture
+	count    uint64 // -c; 0: no end
+	paths    filter.Paths
+	write    string // -w, or --output with --format pcapng; empty: no file
+	text     bool   // print packets
+	textFile string // --output; empty: standard output
+	flush    bool   // -l, -U: each line and packet at once
+	printer  printer
+}
+
+// raw holds flags as they are parsed, before they are checked together.
+type raw struct {
+	write, format, output, hooks, senders string
+	read                                  []string
+	count                                 int64
+	snaplen, buffer                       int
+	list, print, lines, packets, quiet    bool
+	ascii                                 bool
+	hex, hexText, time                    int
+	help, version                         bool
+}
+
+// define adds every flag to s. A flag has tcpdump's long name where tcpdump
+// gives it one; else its letter is its name.
+func (r *raw) define(s *pflag.FlagSet) {
+	s.SortFlags = false
+	s.StringVarP(&r.write, "w", "w", "", "")
+	s.StringArrayVarP(&r.read, "r", "r", nil, "")
+	s.BoolVar(&r.print, "print", false, "")
+	s.StringVar(&r.format, "format", string(formatText), "")
+	s.StringVar(&r.output, "output", "", "")
+	s.BoolVarP(&r.lines, "l", "l", false, "")
+	s.BoolVarP(&r.packets, "packet-buffered", "U", false, "")
+	s.BoolVarP(&r.quiet, "quiet", "q", false, "")
+	s.BoolVarP(&r.ascii, "A", "A", false, "")
+	s.CountVarP(&r.hex, "x", "x", "")
+	s.CountVarP(&r.hexText, "X", "X", "")
+	s.CountVarP(&r.time, "t", "t", "")
+	s.CountP("n", "n", "")
+	s.Int64VarP(&r.count, "c", "c", 0, "")
+	s.IntVarP(&r.snaplen, "snapshot-length", "s", 0, "")
+	s.IntVarP(&r.buffer, "buffer-size", "B", 0, "")
+	s.BoolVarP(&r.list, "list-interfaces", "D", false, "")
+	s.StringVarP(&r.hooks, "interface", "i", "auto", "")
+	s.StringVar(&r.senders, "senders", "auto", "")
+	s.BoolVarP(&r.help, "help", "h", false, "")
+	s.BoolVarP(&r.version, "version", "V", false, "")
+	for _, f := range []struct{ name, letter string }{
+		{"dont-verify-checksums", "K"},
+		{"N", "N"},
+		{"no-optimize", "O"},
+		{"no-promiscuous-mode", "p"},
+		{"absolute-tcp-sequence-numbers", "S"},
+	} {
+		s.CountP(f.name, f.letter, "")
+	}
+}
+
+const (
+	maxSnaplen = 262144  // of the link type
+	maxBuffer  = 2 << 20 // KiB: a ring buffer's size is a power of two in 32 bits
+)
+
+// flags checks what was parsed.
+func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
+	f := &flags{list: r.list, flush: r.lines || r.packets}
+	for _, check := range []func(*pflag.FlagSet, *flags) error{
+		r.setCapture, r.setInput, r.setPrinter, r.setOutput,
+	} {
+		if err := check(s, f); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range args {
+		if !filter.IsPath(a) {
+			return nil, notAPath(a)
+		}
+	}
+	f.paths = filter.NewPaths(args)
+	f.capture.Paths = args
+	return f, nil
+}
+
+func (r *raw) setCapture(s *pflag.FlagSet, f *flags) error {
+	switch {
+	case !slices.Contains([]string{"auto", "fentry", "kprobe", "tracepoint"}, r.hooks):
+		return wrongChoice("-i", r.hooks, "auto, fentry, kprobe or tracepoint")
+	case !slices.Contains([]string{"auto", "exact"}, r.senders):
+		return wrongChoice("--senders", r.senders, "auto or exact")
+	case r.snaplen < 0 || r.snaplen > maxSnaplen:
+		return outOfRange("-s", r.snaplen, 0, maxSnaplen)
+	case s.Changed("buffer-size") && (r.buffer < 1 || r.buffer > maxBuffer):
+		return outOfRange("-B", r.buffer, 1, maxBuffer)
+	}
+	f.capture = capture.Options{
+		Hooks:      r.hooks,
+		Senders:    r.senders,
+		BufferSize: r.buffer << 10,
+		Snaplen:    r.snaplen,
+		Immediate:  r.packets, // -l keeps the order, and waits for it
+	}
+	return nil
+}
+
+func (r *raw) setInput(s *pflag.FlagSet, f *flags) error {
+	switch {
+	case s.Changed("c") && r.count < 1:
+		return outOfRange("-c", r.count, 1, int64(1<<63-1))
+	case len(r.read) > 1:
+		return usage("-r is given %d times, one file can be read", len(r.read))
+	case len(r.read) == 1 && r.read[0] == "":
+		return usage("-r needs the name of a file")
+	}
+	f.count = uint64(r.count)
+	if len(r.read) == 1 {
+		f.read = r.read[0]
+	}
+	return nil
+}
+
+func (r *raw) setPrinter(s *pflag.FlagSet, f *flags) error {
+	f.printer.format = format(r.format)
+	f.printer.quiet = r.quiet
+	f.printer.times = timestamps{style: timeStyle(r.time), digits: 6}
+	switch f.printer.format {
+	case formatText:
+	case formatString, formatHex, formatHexString:
+		f.printer.times.digits = 3
+		if r.quiet || r.ascii || r.hex > 0 || r.hexText > 0 {
+			return usage("-q, -A, -x and -X belong to --format text")
+		}
+	case formatPcapng, formatPcap:
+		f.printer.format = formatPcapng
+	default:
+		return wrongChoice("--format", r.format, "text, string, hex, hexstring or pcapng")
+	}
+	if f.printer.times.style > sinceFirst {
+		return usage("-t is given %d times, at most five mean something", r.time)
+	}
+	switch {
+	case r.hexText > 0:
+		f.printer.dump, f.printer.record = dumpHexText, r.hexText > 1
+	case r.hex > 0:
+		f.printer.dump, f.printer.record = dumpHex, r.hex > 1
+	case r.ascii:
+		f.printer.dump = dumpText
+	}
+	return nil
+}
+
+// setOutput settles where packets go: -w FILE is a capture file, and so is
+// --output FILE with --format pcapng; without either, and with --print or
+// --output, there is text.
+func (r *raw) setOutput(s *pflag.FlagSet, f *flags) error {
+	switch {
+	case s.Changed("w") && r.write == "":
+		return usage("-w needs the name of a file")
+	case s.Changed("output") && r.output == "":
+		return usage("--output needs the name of a file")
+	case f.printer.format != formatPcapng:
+		f.write, f.textFile = r.write, r.output
+		f.text = r.print || f.write == "" || f.textFile != ""
+	case r.print:
+		return usage("--print prints text, --format pcapng is none")
+	case r.write != "" && r.output != "":
+		return usage("-w and --output both name the file for --format pcapng")
+	default:
+		f.write = "-"
+		if name := r.write + r.output; name != "" {
+			f.write = name
+		}
+	}
+	switch {
+	case f.text && isStdout(f.write) && (f.textFile == "" || isStdout(f.textFile)):
+		return usage("packets and text cannot both go to standard output")
+	case f.text && f.write != "" && f.write == f.textFile:
+		return usage("-w and --output both name %s: name another file for the text", quoteName(f.write))
+	}
+	if f.textFile != "" {
+		f.flush = true
+	}
+	return nil
+}
+
+// newCommand is the command line. Only its first word can name a subcommand:
+// later ones are paths.
+func newCommand(h *host, args []string) *cobra.Command {
+	var r raw
+	root := &cobra.Command{
+		Use:           "sockcap",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if r.version {
+				return printVersion(h.stdout)
+			}
+			f, err := r.flags(c.Flags(), args)
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), h, f)
+		},
+	}
+	r.define(root.Flags())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	for _, c := range subcommands(h) {
+		if len(args) > 0 && args[0] == c.Name() {
+			root.AddCommand(c)
+		}
+	}
+	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
+	root.SetOut(h.stdout)
+	root.SetErr(io.Discard)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { io.WriteString(h.stdout, help) })
+	return root
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+
+	"github.com/sockcap/sockcap/capture"
+)
+
+// TestHelp: it fits a screen, and names every flag that there is and no other.
+func TestHelp(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(help, "\n"), "\n")
+	if len(lines) > 40 {
+		t.Errorf("help has %d lines, want at most 40", len(lines))
+	}
+	for _, l := range lines {
+		if n := utf8.RuneCountInString(l); n > 80 {
+			t.Errorf("%q has %d characters, want at most 80", l, n)
+		}
+	}
+	named := regexp.MustCompile(`(?:^|[ ,])(-[A-Za-z]|--[a-z]+)\b`).FindAllStringSubmatch(help, -1)
+	var inHelp []string
+	for _, m := range named {
+		inHelp = append(inHelp, strings.TrimLeft(m[1], "-"))
+	}
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(raw).define(s)
+	var defined []string
+	s.VisitAll(func(f *pflag.Flag) {
+		name := f.Shorthand
+		if name == "" {
+			name = f.Name
+		}
+		defined = append(defined, name)
+		if !slices.Contains(inHelp, name) {
+			t.Errorf("help does not name %s", flagName(f))
+		}
+	})
+	for _, name := range inHelp {
+		if !slices.Contains(defined, name) && name != "help" && name != "version" && name != "ttttt" {
+			t.Errorf("help names %q, which is no flag", name)
+		}
+	}
+}
+
+// TestHelpOutput: asking for it is no error and needs no root.
+func TestHelpOutput(t *testing.T) {
+	var words bytes.Buffer
+	h := testHost()
+	h.stderr = &words
+	page, err := os.Create(filepath.Join(t.TempDir(), "help"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer page.Close()
+	h.stdout = page
+	if got := h.main([]string{"-w", "/nowhere/out", "--help"}); got != 0 || words.Len() > 0 {
+		t.Errorf("status %d, stderr %q", got, words.String())
+	}
+}
+
+// TestFlags: what each combination asks for.
+func TestFlags(t *testing.T) {
+	type asked struct {
+		Capture               capture.Options
+		Read, Write, TextFile string
+		Count                 uint64
+		Text, Flush, List     bool
+		Format                format
+		Time                  timeStyle
+		Dump                  dump
+		Record, Quiet         bool
+	}
+	text := func(change func(*asked)) asked {
+		a := asked{Capture: capture.Options{Hooks: "auto", Senders: "auto"}, Text: true, Format: formatText}
+		change(&a)
+		return a
+	}
+	for args, want := range map[string]asked{
+		"":             text(func(a *asked) {}),
+		"-nnKNOpS":     text(func(a *asked) {}),
+		"-D":           text(func(a *asked) { a.List = true }),
+		"-c 101 -r in": text(func(a *asked) { a.Count, a.Read = 101, "in" }),
+		"-l":           text(func(a *asked) { a.Flush = true }),
+		"-U":           text(func(a *asked) { a.Flush, a.Capture.Immediate = true, true }),
+		"-s96 -B 4096 -i kprobe --senders=exact": text(func(a *asked) {
+			a.Capture = capture.Options{Hooks: "kprobe", Senders: "exact", Snaplen: 96, BufferSize: 4 << 20}
+		}),
+		"/run/a @b":           text(func(a *asked) { a.Capture.Paths = []string{"/run/a", "@b"} }),
+		"-q /run/a -tttt":     text(func(a *asked) { a.Quiet, a.Time, a.Capture.Paths = true, dateAndTime, []string{"/run/a"} }),
+		"-A":                  text(func(a *asked) { a.Dump = dumpText }),
+		"-Ax":                 text(func(a *asked) { a.Dump = dumpHex }),
+		"-AxxX":               text(func(a *asked) { a.Dump = dumpHexText }),
+		"-xx":                 text(func(a *asked) { a.Dump, a.Record = dumpHex, true }),
+		"-XX":                 text(func(a *asked) { a.Dump, a.Record = dumpHexText, true }),
+		"-w out":              text(func(a *asked) { a.Write, a.Text = "out", false }),
+		"-w out --print":      text(func(a *asked) { a.Write = "out" }),
+		"-w out --output log": text(func(a *asked) { a.Write, a.TextFile, a.Flush = "out", "log", true }),
+		"-w - --output log":   text(func(a *asked) { a.Write, a.TextFile, a.Flush = "-", "log", true }),
+		"--format string --output log /a": text(func(a *asked) {
+			a.Format, a.TextFile, a.Flush, a.Capture.Paths = formatString, "log", true, []string{"/a"}
+		}),
+		"--format pcap":                text(func(a *asked) { a.Format, a.Text, a.Write = formatPcapng, false, "-" }),
+		"--format pcapng --output out": text(func(a *asked) { a.Format, a.Text, a.Write = formatPcapng, false, "out" }),
+		"--format pcapng -w out":       text(func(a *asked) { a.Format, a.Text, a.Write = formatPcapng, false, "out" }),
+	} {
+		var r raw
+		s := pflag.NewFlagSet("", pflag.ContinueOnError)
+		r.define(s)
+		if err := s.Parse(strings.Fields(args)); err != nil {
+			t.Errorf("%q: %v", args, err)
+			continue
+		}
+		f, err := r.flags(s, s.Args())
+		if err != nil {
+			t.Errorf("%q: %v", args, err)
+			continue
+		}
+		got := asked{
+			f.capture, f.read, f.write, f.textFile, f.count, f.text, f.flush, f.list,
+			f.printer.format, f.printer.times.style, f.printer.dump, f.printer.record, f.printer.quiet,
+		}
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%q (-want +got):\n%s", args, d)
+		}
+	}
+}

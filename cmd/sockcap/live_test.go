@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// process is a running sockcap, whose words can be waited for.
+type process struct {
+	*exec.Cmd
+	t              *testing.T
+	stdout, stderr *bufio.Reader
+	closeStdout    func() error
+}
+
+// startProcess starts sockcap with packets of the fake session's name.
+func startProcess(t *testing.T, fake string, args ...string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // can only fail
+	t.Cleanup(cancel)
+	p := &process{Cmd: exec.CommandContext(ctx, exe), t: t}
+	p.Args = append([]string{"sockcap"}, args...)
+	p.Env = append(os.Environ(), "SOCKCAP_FAKE="+fake, "SUDO_UID=", "SUDO_GID=")
+	stdout, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := p.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stdout, p.stderr = bufio.NewReader(stdout), bufio.NewReader(stderr)
+	p.closeStdout = stdout.Close
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// expect reads lines up to one that contains words.
+func (p *process) expect(r *bufio.Reader, words string) {
+	p.t.Helper()
+	var before strings.Builder
+	for {
+		line, err := r.ReadString('\n')
+		if strings.Contains(line, words) {
+			return
+		}
+		before.WriteString(line)
+		if err != nil {
+			p.t.Fatalf("%v: no %q in\n%s", p.Args, words, before.String())
+		}
+	}
+}
+
+// end reads what is left and waits for the end with this status.
+func (p *process) end(status int) (stdout, stderr string) {
+	p.t.Helper()
+	out, _ := io.ReadAll(p.stdout)
+	words, _ := io.ReadAll(p.stderr)
+	err := p.Wait()
+	if got := p.ProcessState.ExitCode(); got != status {
+		p.t.Fatalf("%v: %v, want status %d; it said\n%s", p.Args, err, status, words)
+	}
+	return string(out), string(words)
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TestSignalsEnd: each of them ends a capture as if all were done. That lines
+// come at all says that none waits for others to fill a buffer.
+func TestSignalsEnd(t *testing.T) {
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+		p := startProcess(t, "http")
+		p.expect(p.stderr, "sockcap: listening on tracepoint, link-type USER0 (sockcap), snapshot length 262144 bytes\n")
+		p.expect(p.stdout, "docker[27806] > dockerd[2434] /run/docker.sock stream close\n")
+		p.signal(s)
+		stdout, stderr := p.end(0)
+		if want := "4 packets captured\n7 packets received by filter\n0 packets dropped by kernel\n"; stderr != want || stdout != "" {
+			t.Errorf("after %v: stdout %q, stderr %q, want %q", s, stdout, stderr, want)
+		}
+	}
+}
+
+// TestSignalTwice: a signal that comes again at once, as timeout(1) sends it,
+// changes nothing.
+func TestSignalTwice(t *testing.T) {
+	p := startProcess(t, "nagged")
+	p.expect(p.stdout, "stream close\n")
+	p.signal(unix.SIGINT)
+	if _, stderr := p.end(0); !strings.Contains(stderr, "\n4 packets captured\n") {
+		t.Errorf("stderr %q", stderr)
+	}
+}
+
+func TestSignalsTell(t *testing.T) {
+	p := startProcess(t, "http", "-l")
+	p.expect(p.stdout, "stream close\n")
+	p.signal(unix.SIGUSR1)
+	p.expect(p.stderr, "sockcap: 4 packets captured, 7 packets received by filter, 0 packets dropped by kernel\n")
+	p.signal(unix.SIGUSR2)
+	p.signal(unix.SIGUSR1)
+	p.expect(p.stderr, "sockcap: 4 packets captured")
+	p.signal(unix.SIGTERM)
+	p.end(0)
+}
+
+// TestReaderGone: a pipe that nobody reads any more is no error.
+func TestReaderGone(t *testing.T) {
+	p := startProcess(t, "flood")
+	p.expect(p.stdout, "message 0\n")
+	p.closeStdout()
+	if _, stderr := p.end(0); strings.Contains(stderr, "error") {
+		t.Errorf("stderr %q", stderr)
+	}
+}
+
+// TestFifoReaderGone: so it is with a fifo, as when Wireshark is closed.
+func TestFifoReaderGone(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, "flood", "-w", name)
+	in, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Read(make([]byte, 12)); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	if _, stderr := p.end(0); strings.Contains(stderr, "error") || !strings.Contains(stderr, "\n0 packets dropped by kernel\n") {
+		t.Errorf("stderr %q", stderr)
+	}
+}
+
+// TestFifo: opening a fifo waits for its reader, who gets packets while the
+// capture runs, and a whole file when it ends.
+func TestFifo(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, "http", "-w", name)
+	in, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r, err := pcapng.NewReader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []pcapng.Packet
+	for packet, err := range r.Packets() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, *packet.Clone()); len(got) == len(httpPackets()) {
+			p.signal(unix.SIGINT)
+		}
+	}
+	if d := cmp.Diff(httpPackets(), got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("through the fifo (-sent +read):\n%s", d)
+	}
+	if stdout, _ := p.end(0); stdout != "" {
+		t.Errorf("stdout %q", stdout)
+	}
+}
+
+// TestFifoWithoutReader: opening it ends with the context, whether that is
+// done before or during the wait.
+func TestFifoWithoutReader(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, cancel := context.WithCancel(context.Background())
+	cancel()
+	during, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	for _, ctx := range []context.Context{before, during} {
+		if _, err := openDestination(ctx, testHost(), name); !errors.Is(err, ctx.Err()) || err == nil {
+			t.Errorf("open: %v, want %v", err, ctx.Err())
+		}
+	}
+}
+
+// TestFifoStuck: a reader that reads nothing does not keep us from ending.
+func TestFifoStuck(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	h := testHost()
+	h.patience = time.Millisecond
+	d, err := openDestination(ctx, h, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	cancel()
+	if _, err := d.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("write: %v, want %v", err, os.ErrDeadlineExceeded)
+	}
+}
+
+// terminal opens a new pseudo terminal.
+func terminal(t *testing.T) *os.File {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return slave
+}
+
+// TestTerminalRefused: a capture file never goes to a terminal.
+func TestTerminalRefused(t *testing.T) {
+	tty := terminal(t)
+	for _, args := range [][]string{
+		{"-w", "-"}, {"-w", "/dev/stdout"}, {"-w", tty.Name()}, {"--format", "pcapng"}, {"--format=pcap", "--output", "-"},
+	} {
+		var words bytes.Buffer
+		h := testHost()
+		h.stdout, h.stderr = tty, &words
+		h.start = startFake("http")
+		if got := h.main(args); got != 2 {
+			t.Errorf("sockcap %v on a terminal: status %d, want 2", args, got)
+		}
+		if !strings.Contains(words.String(), "a capture file is not for a terminal\nsockcap: hint: ") {
+			t.Errorf("sockcap %v on a terminal says %q", args, words.String())
+		}
+	}
+}
+
+// TestBlocksTakenBack: wherever writing ends, the end of the last whole block
+// is known.
+func TestBlocksTakenBack(t *testing.T) {
+	block := func(n int) []byte {
+		b := make([]byte, n)
+		b[4], b[5] = byte(n), byte(n>>8)
+		return b
+	}
+	file := bytes.Join([][]byte{block(12), block(300), block(16), block(1028)}, nil)
+	for size := range len(file) + 1 {
+		var w wholeBlocks
+		for at := 0; at < size; at += 7 {
+			w.follow(file[at:min(at+7, size)])
+		}
+		want := int64(0)
+		for _, end := range []int64{12, 312, 328, 1356} {
+			if end <= int64(size) {
+				want = end
+			}
+		}
+		if w.whole != want {
+			t.Fatalf("after %d bytes the last whole block ends at %d, want %d", size, w.whole, want)
+		}
+	}
+}

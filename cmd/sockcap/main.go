@@ -1,0 +1,72 @@
+// Command sockcap captures what programs say to each other over Unix domain
+// sockets, as tcpdump does for networks: see sockcap --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// host is what the command finds around it. Tests put their own in place.
+type host struct {
+	stdin, stdout *os.File
+	stderr        io.Writer
+
+	getenv   func(string) string
+	now      func() time.Time
+	zone     *time.Location
+	patience time.Duration // with a reader that reads nothing, once the end was asked for
+	start    func(context.Context, capture.Options) (session, error)
+	sets     func() []capture.Set
+}
+
+// session is a running capture: a *capture.Session, whose methods say more.
+type session interface {
+	Hooks() string
+	Packets() iter.Seq2[*pcapng.Packet, error]
+	Stats() capture.Stats
+	Close() error
+}
+
+func main() {
+	h := &host{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		getenv:   os.Getenv,
+		now:      time.Now,
+		zone:     time.Local,
+		patience: 2 * time.Second,
+		start:    start,
+		sets:     capture.Sets,
+	}
+	os.Exit(h.main(os.Args[1:]))
+}
+
+func start(ctx context.Context, o capture.Options) (session, error) {
+	s, err := capture.Start(ctx, o)
+	if err != nil {
+		return nil, err // not s: a nil *Session is no nil session
+	}
+	return s, nil
+}
+
+// main runs the command with these arguments and returns its exit status.
+func (h *host) main(args []string) int {
+	stop := catchPipes()
+	defer stop()
+	ctx := context.Background()
+	return h.report(unlessEnded(ctx, newCommand(h, args).ExecuteContext(ctx)))
+}
+
+// isBrokenPipe reports whether whoever read our output went away: no error,
+// as for head(1)'s sake.
+func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens: look at the difference")
+
+// TestMain makes the test binary the command itself when it is called by the
+// name sockcap: in scripts, and in tests that send signals.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"sockcap": func() { os.Exit(testHost().main(os.Args[1:])) },
+	})
+}
+
+// testHost is the real one but for the kernel's side, which SOCKCAP_FAKE
+// chooses, and the time zone.
+func testHost() *host {
+	return &host{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		now:      func() time.Time { return at(0) },
+		getenv:   os.Getenv,
+		zone:     time.UTC,
+		patience: 10 * time.Second,
+		start:    startFake(os.Getenv("SOCKCAP_FAKE")),
+		sets:     fakeSets,
+	}
+}
+
+// fakeSession yields given packets and then waits for the end, as a capture
+// does when nobody sends any more.
+type fakeSession struct {
+	ctx     context.Context
+	options capture.Options
+	packets []pcapng.Packet
+	stats   capture.Stats
+	err     error // after the packets, in place of waiting
+	atClose func()
+}
+
+func startFake(name string) func(context.Context, capture.Options) (session, error) {
+	return func(ctx context.Context, o capture.Options) (session, error) {
+		s := &fakeSession{ctx: ctx, options: o}
+		switch name {
+		case "http":
+			s.packets = httpPackets()
+		case "odd":
+			s.packets = oddPackets()
+			s.stats = capture.Stats{
+				Received: 20, LostRing: 1, LostMissed: 2, LostMap: 3, Unreadable: 1,
+				LostBytes: 4096, OrderUnsure: 1, SenderUnsure: 1, Self: 7,
+			}
+		case "flood":
+			s.packets = floodPackets()
+		case "nagged":
+			s.packets = httpPackets()
+			s.atClose = func() {
+				for range 101 {
+					unix.Kill(unix.Getpid(), unix.SIGINT)
+					runtime.Gosched()
+				}
+			}
+		case "broken":
+			s.packets = httpPackets()[:3]
+			s.err = &capture.Error{Op: "read", Name: "ring buffer", Err: unix.EIO}
+		default:
+			return nil, &capture.Error{
+				Op: "attach", Name: "fentry/unix_stream_sendmsg", Err: unix.EPERM,
+				Hint: "run as root, or grant cap_bpf and cap_perfmon",
+			}
+		}
+		if s.stats.Received == 0 {
+			s.stats.Received = uint64(len(s.packets))
+		}
+		return s, nil
+	}
+}
+
+func (s *fakeSession) Hooks() string        { return "tracepoint" }
+func (s *fakeSession) Stats() capture.Stats { return s.stats }
+
+func (s *fakeSession) Close() error {
+	if s.atClose != nil {
+		s.atClose()
+	}
+	return nil
+}
+
+func (s *fakeSession) Packets() iter.Seq2[*pcapng.Packet, error] {
+	return func(yield func(*pcapng.Packet, error) bool) {
+		for i := range s.packets {
+			if !yield(&s.packets[i], nil) {
+				return
+			}
+		}
+		if s.err != nil {
+			yield(nil, s.err)
+			return
+		}
+		<-s.ctx.Done()
+	}
+}
+
+func fakeSets() []capture.Set {
+	return []capture.Set{
+		{Name: "fentry", Err: &capture.Error{Op: "load", Name: "programs", Err: unix.EPERM}},
+		{Name: "kprobe", Limits: []string{"the first limit", "the second"}},
+		{Name: "tracepoint", Chosen: true},
+	}
+}
+
+// TestScripts runs testdata/script, which has the goldens in $GOLDEN.
+func TestScripts(t *testing.T) {
+	golden, err := filepath.Abs("../../testdata/capture")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("GOLDEN", golden)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": scriptStatus,
+			"mode":   scriptMode,
+		},
+	})
+}
+
+// scriptStatus is "status N COMMAND...": the command ends with this status.
+func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	got := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v: %v", args[1:], err)
+	}
+	if want, err := strconv.Atoi(args[0]); err != nil || got != want {
+		ts.Fatalf("%v: status %d, want %s", args[1:], got, args[0])
+	}
+}
+
+// scriptMode is "mode PERMISSIONS UID FILE".
+func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: mode PERMISSIONS UID FILE")
+	}
+	info, err := os.Stat(ts.MkAbs(args[2]))
+	ts.Check(err)
+	if got := info.Mode().String(); got != args[0] {
+		ts.Fatalf("%s has mode %s, want %s", args[2], got, args[0])
+	}
+	if got := strconv.Itoa(uidOf(info)); got != args[1] {
+		ts.Fatalf("%s belongs to %s, want %s", args[2], got, args[1])
+	}
+}

@@ -1,0 +1,306 @@
+package main
+
+// All wording is here. What goes to standard error starts with "sockcap:" and
+// goes on in lower case, in the present tense, without a final stop; it says
+// what happened to what, and a hint line names the cure where we know it. The
+// closing lines alone keep tcpdump's shape.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+const help = `Usage: sockcap [OPTION]... [PATH]...
+Show who says what to whom over Unix domain sockets, here and now (as root),
+or from a file. A PATH (/run/docker.sock, a directory, @abstract) keeps the
+sockets at it or below it; several are or-ed.
+
+Output
+  -w FILE           write pcapng to FILE, for Wireshark; - is standard output
+  -r FILE           read FILE instead of capturing; - is standard input
+  --print           print lines even with -w
+  --format FORMAT   print as text, string, hex, hexstring, or write pcapng
+  --output FILE     print to FILE instead of standard output
+  -l, -U            flush each line, each packet, at once
+Lines
+  -q                shorter
+  -A, -x, -X        with the payload as text, in hexadecimal, or both
+  -xx, -XX          as -x and -X, with the header that it has in the file
+  -t ... -ttttt     time: none, since 1970, since the line before, with date,
+                    since the first line
+  -n                look up no names
+Capture
+  -c COUNT          end after COUNT packets with data
+  -s BYTES          keep this much of each packet's payload (0: all)
+  -B KIB            kernel buffer
+  -D                list the hook sets, and what each does not see here
+  -i HOOKS          take auto, fentry, kprobe or tracepoint
+  --senders MODE    auto; exact: name every sender, slower (-i tracepoint)
+Other
+  -h, --help  -V, --version    -K -N -O -p -S are accepted and change nothing
+  sockcap dissector print      write the Lua dissector for Wireshark
+`
+
+// The words in a line's brackets, after a number or alone.
+const (
+	markDropped     = "packets lost before"
+	markLost        = "bytes lost before"
+	markSkipped     = "bytes skipped before"
+	markCaptured    = "captured"
+	markDescriptors = "fds"
+	markWaiting     = "waiting"
+	markSender      = "sender uncertain"
+	markOrder       = "order uncertain"
+)
+
+// errUsage is wrong usage of the command line: exit status 2.
+type errUsage struct {
+	text string
+	hint string
+}
+
+func (e *errUsage) Error() string { return e.text }
+
+func usage(format string, args ...any) error {
+	return &errUsage{text: fmt.Sprintf(format, args...), hint: "see sockcap --help"}
+}
+
+func wrongChoice(flag, got, choices string) error {
+	return usage("%s %q: expected %s", flag, got, choices)
+}
+
+func outOfRange[T, B int | int64](flag string, got T, lowest, highest B) error {
+	return usage("%s %d: expected %d to %d", flag, got, lowest, highest)
+}
+
+func notAPath(arg string) error {
+	e := &errUsage{
+		text: fmt.Sprintf("%q: expected a socket path, which starts with / or @", arg),
+		hint: "sockcap filters by path only so far, not by expression",
+	}
+	if arg != "" && !strings.ContainsAny(arg, " ()!&|") && strings.ContainsAny(arg, "/.") {
+		e.hint = fmt.Sprintf("name the socket from the root, as \"$PWD/%s\"", strings.TrimPrefix(arg, "./"))
+	}
+	return e
+}
+
+func errTerminal(name string) error {
+	e := &errUsage{text: fmt.Sprintf("write %s: a capture file is not for a terminal", quoteName(name))}
+	e.hint = "name a file after -w, or pipe: sockcap -w - | wireshark -k -i -"
+	return e
+}
+
+func errSameFile(name string) error {
+	return usage("%s: read and written at once, name another file to write", quoteName(name))
+}
+
+// errSymlink and errForeignFile refuse to write where someone else decided.
+func errSymlink(name string) error {
+	return fmt.Errorf("open %s: is a symbolic link, name the file itself", name)
+}
+
+func errForeignFile(name string) error {
+	return fmt.Errorf("open %s: belongs to another user, in a directory that everyone can write", name)
+}
+
+func errReading(name string, err error) error {
+	return fmt.Errorf("read %s: %w", quoteName(name), err)
+}
+
+// flagError says in our words what pflag found wrong.
+func flagError(err error) error {
+	var (
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		invalid *pflag.InvalidValueError
+	)
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		return usage("-%s: no such option", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		return usage("--%s: no such option", unknown.GetSpecifiedName())
+	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() != "":
+		return usage("-%s needs a value", missing.GetSpecifiedName())
+	case errors.As(err, &missing):
+		return usage("--%s needs a value", missing.GetSpecifiedName())
+	case errors.As(err, &invalid):
+		return usage("%s %q: expected a whole number", flagName(invalid.GetFlag()), invalid.GetValue())
+	}
+	return usage("%v", err)
+}
+
+// flagName is how people know a flag: by its letter if it has one.
+func flagName(f *pflag.Flag) string {
+	if f.Shorthand != "" {
+		return "-" + f.Shorthand
+	}
+	return "--" + f.Name
+}
+
+// quoteName is a file name made safe to print.
+func quoteName(name string) string { return string(appendName(nil, name)) }
+
+// say writes one line to standard error. Nobody is left to tell when that fails.
+func (h *host) say(kind, format string, args ...any) {
+	line := appendEscaped(nil, fmt.Sprintf(format, args...), inLine)
+	fmt.Fprintf(h.stderr, "sockcap: %s%s\n", kind, line)
+}
+
+// report says what went wrong and returns the exit status for it.
+func (h *host) report(err error) int {
+	if err == nil {
+		return 0
+	}
+	status := 1
+	for _, e := range flatten(err) {
+		h.say("error: ", "%v", brief(e))
+		if hint := hintOf(e); hint != "" {
+			h.say("hint: ", "%s", hint)
+		}
+		if wrong := (*errUsage)(nil); errors.As(e, &wrong) {
+			status = 2
+		}
+	}
+	return status
+}
+
+// brief is err without what pcapng says of blocks and buffers, where the cause
+// is a file's and so names it.
+func brief(err error) error {
+	var (
+		block *pcapng.Error
+		file  *fs.PathError
+	)
+	if errors.As(err, &block) && errors.As(err, &file) {
+		return file
+	}
+	return err
+}
+
+// hintOf is the cure for err, empty where we know none.
+func hintOf(err error) string {
+	var (
+		wrong   *errUsage
+		failure *capture.Error
+	)
+	switch {
+	case errors.As(err, &wrong):
+		return wrong.hint
+	case errors.As(err, &failure):
+		return failure.Hint
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "whoever reads it has stopped reading"
+	}
+	return ""
+}
+
+// sayListening is the banner: packets are captured from now on.
+func (h *host) sayListening(hooks string, snaplen int) {
+	if snaplen == 0 {
+		snaplen = maxSnaplen
+	}
+	h.say("", "listening on %s, link-type USER0 (sockcap), snapshot length %d bytes", hooks, snaplen)
+}
+
+func (h *host) sayReading(name string) {
+	h.say("", "reading from file %s, link-type USER0 (sockcap)", quoteName(name))
+}
+
+// sayStats answers SIGUSR1, as tcpdump does, on one line.
+func (h *host) sayStats(captured uint64, s capture.Stats) {
+	h.say("", "%s", strings.Join(summary(captured, s), ", "))
+}
+
+// sayBelow ends the line on which a terminal has echoed ^C.
+func (h *host) sayBelow() {
+	if f, ok := h.stderr.(*os.File); ok && isTerminal(f) {
+		fmt.Fprintln(f)
+	}
+}
+
+// saySummary writes the closing lines.
+func (h *host) saySummary(captured uint64, s capture.Stats) {
+	for _, line := range summary(captured, s) {
+		fmt.Fprintln(h.stderr, line)
+	}
+	if s.LostRing > 0 {
+		h.say("hint: ", "a larger -B makes room for more packets")
+	}
+}
+
+// summary is tcpdump's three lines and, when they are not zero, the causes.
+func summary(captured uint64, s capture.Stats) []string {
+	return append([]string{
+		count(captured, "packet") + " captured",
+		count(s.Received, "packet") + " received by filter",
+		count(s.Dropped(), "packet") + " dropped by kernel",
+	}, causes(s)...)
+}
+
+// causes is what became of packets that were not captured, and which of the
+// captured ones are not to be trusted whole, as far as there are any.
+func causes(s capture.Stats) []string {
+	var words []string
+	for _, c := range []struct {
+		n          uint64
+		unit, what string
+	}{
+		{s.LostRing, "packet", "dropped because the ring buffer was full"},
+		{s.LostMissed, "packet", "dropped because a hook did not run"},
+		{s.LostMap, "packet", "dropped because a kernel map was full"},
+		{s.LostBytes, "byte", "missing from streams"},
+		{s.Unreadable, "packet", "with unreadable payload"},
+		{s.SenderUnsure, "packet", "with uncertain sender"},
+		{s.OrderUnsure, "packet", "in uncertain order"},
+		{s.Self, "packet", "of sockcap itself left out"},
+	} {
+		if c.n > 0 {
+			words = append(words, count(c.n, c.unit)+" "+c.what)
+		}
+	}
+	return words
+}
+
+// count is "1 packet", "2 packets".
+func count(n uint64, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
+}
+
+// printSets is -D.
+func printSets(w io.Writer, sets []capture.Set) error {
+	var b strings.Builder
+	for _, s := range sets {
+		switch {
+		case s.Err != nil:
+			fmt.Fprintf(&b, "%-11s not usable here: %s\n", s.Name, appendEscaped(nil, s.Err.Error(), inLine))
+		case s.Chosen:
+			fmt.Fprintf(&b, "%-11s usable, and what -i auto takes\n", s.Name)
+		default:
+			fmt.Fprintf(&b, "%-11s usable\n", s.Name)
+		}
+		for _, l := range s.Limits {
+			fmt.Fprintf(&b, "%-11s - %s\n", "", l)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// printVersion is -V.
+func printVersion(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "sockcap version %s (%s)\n", version(), runtime.Version())
+	return err
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// maxDelay is how long a packet may stay in a buffer.
+const maxDelay = 100 * time.Millisecond
+
+// output is where packets go: a capture file, text, or both. Its methods may
+// be called from any goroutine between begin and close.
+type output struct {
+	mu     sync.Mutex
+	file   *destination   // -w, or nil
+	text   *destination   // or nil
+	writer *pcapng.Writer // to file
+	hosts  int            // that it describes
+	lines  *bufio.Writer  // to text
+	pr     *printer
+	line   []byte
+
+	atOnce  bool        // flush after each packet
+	pending bool        // there may be something to flush, and late is running
+	late    *time.Timer // flushes; nil when nobody waits for what is written
+	err     error       // of a late flush; writing is over
+	failed  func()      // called on that error
+}
+
+// openOutput opens the files that the user named. Neither is touched yet, and
+// a fifo's reader is waited for.
+func openOutput(ctx context.Context, h *host, f *flags) (*output, error) {
+	o := &output{pr: &f.printer, atOnce: f.flush}
+	o.pr.times.zone = h.zone
+	if f.write != "" {
+		d, err := openDestination(ctx, h, f.write)
+		if err != nil {
+			return nil, err
+		}
+		o.file = d
+		if isTerminal(d.File) {
+			o.abandon()
+			return nil, errTerminal(f.write)
+		}
+	}
+	if f.text {
+		name := f.textFile
+		if name == "" {
+			name = "-"
+		}
+		d, err := openDestination(ctx, h, name)
+		if err != nil {
+			o.abandon()
+			return nil, err
+		}
+		o.text = d
+		o.atOnce = o.atOnce || isTerminal(d.File)
+	}
+	return o, nil
+}
+
+// destinations are the files that are open.
+func (o *output) destinations() []*destination {
+	var open []*destination
+	for _, d := range []*destination{o.file, o.text} {
+		if d != nil {
+			open = append(open, d)
+		}
+	}
+	return open
+}
+
+// writesTo reports whether one of the files is f.
+func (o *output) writesTo(f *os.File) bool {
+	read, err := f.Stat()
+	if err != nil || !read.Mode().IsRegular() {
+		return false
+	}
+	for _, d := range o.destinations() {
+		if written, err := d.Stat(); err == nil && os.SameFile(read, written) {
+			return true
+		}
+	}
+	return false
+}
+
+// abandon closes the files as if they had never been opened.
+func (o *output) abandon() {
+	for _, d := range o.destinations() {
+		d.abandon()
+	}
+}
+
+// begin empties the files and writes what comes before the packets. If failed
+// is not nil, as in a live capture, no packet stays in a buffer for longer than
+// maxDelay, and failed is called when writing one late fails.
+func (o *output) begin(meta pcapng.Options, failed func()) error {
+	for _, d := range o.destinations() {
+		if err := d.begin(); err != nil {
+			return err
+		}
+	}
+	if o.text != nil {
+		o.lines = bufio.NewWriterSize(o.text, 64<<10)
+	}
+	if o.file != nil {
+		w, err := pcapng.NewWriter(&wholeBlocks{file: o.file}, meta)
+		if err != nil {
+			return err
+		}
+		o.writer, o.hosts = w, 1
+	}
+	if failed != nil {
+		o.failed = failed
+		o.late = time.AfterFunc(maxDelay, o.flushLate)
+		o.late.Stop()
+	}
+	return o.flush()
+}
+
+// addHosts describes those of hosts, all of a capture file, that a file made
+// from it does not have yet.
+func (o *output) addHosts(hosts []pcapng.Interface) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.writer != nil && o.hosts < len(hosts) {
+		if _, err := o.writer.AddInterface(hosts[o.hosts]); err != nil {
+			return err
+		}
+		o.hosts++
+	}
+	return nil
+}
+
+// write writes p everywhere.
+func (o *output) write(p *pcapng.Packet) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return o.err
+	}
+	if o.writer != nil {
+		if err := o.writer.WritePacket(p); err != nil {
+			return err
+		}
+	}
+	if o.lines != nil {
+		o.line = o.pr.append(o.line[:0], p)
+		if _, err := o.lines.Write(o.line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.atOnce:
+		return o.flushLocked()
+	case o.late != nil && !o.pending:
+		o.pending = true
+		o.late.Reset(maxDelay)
+	}
+	return nil
+}
+
+// flush hands everything written so far to the kernel.
+func (o *output) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.flushLocked()
+}
+
+func (o *output) flushLocked() error {
+	o.pending = false
+	var file, lines error
+	if o.writer != nil {
+		file = o.writer.Flush()
+	}
+	if o.lines != nil {
+		lines = o.lines.Flush()
+	}
+	return errors.Join(file, lines)
+}
+
+func (o *output) flushLate() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil && o.pending {
+		if o.err = o.flushLocked(); o.err != nil {
+			o.failed()
+		}
+	}
+}
+
+// close writes what comes after the packets, with the statistics of a capture
+// if there was one, and closes the files.
+func (o *output) close(end *pcapng.Stats) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.late != nil {
+		o.late.Stop()
+	}
+	errs := []error{o.err}
+	if o.writer != nil {
+		if end != nil {
+			errs = append(errs, o.writer.WriteStats(*end))
+		}
+		errs = append(errs, o.writer.Close())
+	}
+	if o.lines != nil {
+		errs = append(errs, o.lines.Flush())
+	}
+	for _, d := range o.destinations() {
+		errs = append(errs, d.close())
+	}
+	return errors.Join(errs...)
+}

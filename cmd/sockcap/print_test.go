@@ -1,0 +1,193 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+func printAll(pr printer, packets []pcapng.Packet) string {
+	pr.times.zone = time.UTC
+	var text []byte
+	for i := range packets {
+		text = pr.append(text, &packets[i])
+	}
+	return string(text)
+}
+
+// TestLine holds the lines of everything odd, word for word.
+func TestLine(t *testing.T) {
+	const bus = "busctl[4099] > dbus-daemon[611] /run/dbus/system_bus_socket stream "
+	const evil = `"x[1] > \x1b[2J"[666] > "x[1] > \x1b[2J"[666] "/tmp/a b\n06:29:35.824132 c > d" stream length 36: `
+	want := []string{
+		bus + "length 96: .. /org/freedesktop/DBus .. org.freedesktop.DBus .. Hello",
+		bus + "length 4",
+		bus + "length 10 [2 fds]: with files",
+		bus + "length 100 [17 captured]: 01234567890123456",
+		bus + "length 12 [3 packets lost before] [4096 bytes lost before]: after a hole",
+		bus + "length 16 [101 bytes skipped before]: after the filter",
+		"busctl[4099] > ? /run/dbus/system_bus_socket stream length 12 [waiting]: nobody reads",
+		"?[4099] > dbus-daemon[?] /run/dbus/system_bus_socket stream length 10 [sender uncertain] [order uncertain]: who was it",
+		bus + "length 207: " + strings.Repeat("ä", 80) + "...",
+		evil + `{"a": "\n"}\ttab`,
+		`busctl[4099] > dbus-daemon[611] "@\x00\x9babstract" stream length 25: .. [31mred .. [0m and  .. back`,
+		"busctl[4099] > dbus-daemon[611] /run/systemd/journal/dev-log dgram length 30: <14>Nov 24 06:29:35 me: hello",
+		"busctl[4099] > dbus-daemon[611] ./@here dgram length 0",
+		"busctl[4099] > dbus-daemon[611] (unnamed) seqpacket length 4: pair",
+		"busctl[4099] > ? /run/dbus/system_bus_socket stream refused ECONNREFUSED",
+		"busctl[4099] > ? /run/dbus/system_bus_socket stream refused errno 9999",
+		"",
+	}
+	got := strings.Split(printAll(printer{format: formatText, times: timestamps{style: noTime, digits: 6}}, oddPackets()), "\n")
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("lines of oddPackets (-want +got):\n%s", d)
+	}
+}
+
+func TestTimestamps(t *testing.T) {
+	times := []time.Time{at(0), at(51), at(2_000_877), at(2_000_876), at(90_000_000_000)}
+	for style, want := range map[timeStyle][]string{
+		timeOfDay:     {"06:29:35.824123 ", "06:29:35.824174 ", "06:29:37.825000 ", "06:29:37.824999 ", "07:29:35.824123 "},
+		noTime:        {"", "", "", "", ""},
+		sinceEpoch:    {"1795501775.824123 ", "1795501775.824174 ", "1795501777.825000 ", "1795501777.824999 ", "1795591775.824123 "},
+		sincePrevious: {" 00:00:00.000000 ", " 00:00:00.000051 ", " 00:00:02.000826 ", "-00:00:00.000001 ", " 24:59:57.999124 "},
+		dateAndTime:   {"2026-11-24 06:29:35.824123 ", "2026-11-24 06:29:35.824174 ", "2026-11-24 06:29:37.825000 ", "2026-11-24 06:29:37.824999 ", "2026-11-25 07:29:35.824123 "},
+		sinceFirst:    {" 00:00:00.000000 ", " 00:00:00.000051 ", " 00:00:02.000877 ", " 00:00:02.000876 ", " 25:00:00.000000 "},
+	} {
+		s := timestamps{style: style, zone: time.UTC, digits: 6}
+		var got []string
+		for _, tt := range times {
+			got = append(got, string(s.append(nil, tt)))
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("style %d (-want +got):\n%s", style, d)
+		}
+	}
+	s := timestamps{zone: time.FixedZone("east", 5*3600+1800), digits: 3}
+	if got, want := string(s.append(nil, at(999))), "11:59:35.825 "; got != want {
+		t.Errorf("in another zone: %q, want %q", got, want)
+	}
+}
+
+// TestHexLayouts compares with what tcpdump and sockdump print.
+func TestHexLayouts(t *testing.T) {
+	payload := []byte("HEAD /_ping HTTP/1.1\r\n\x7f")
+	for _, tt := range []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"tcpdump -x", appendHex(nil, payload, false),
+			"\t0x0000:  4845 4144 202f 5f70 696e 6720 4854 5450\n\t0x0010:  2f31 2e31 0d0a 7f\n"},
+		{"tcpdump -X", appendHex(nil, payload, true),
+			"\t0x0000:  4845 4144 202f 5f70 696e 6720 4854 5450  HEAD./_ping.HTTP\n" +
+				"\t0x0010:  2f31 2e31 0d0a 7f                        /1.1...\n"},
+		{"sockdump hex", appendHexColumns(nil, payload),
+			"0000  48 45 41 44 20 2f 5f 70  69 6e 67 20 48 54 54 50  HEAD /_ping HTTP\n" +
+				"0010  2f 31 2e 31 0d 0a 7f                              /1.1...\n"},
+		{"sockdump hexstring", appendHexString(nil, payload[:3]), `\x48\x45\x41` + "\n"},
+		{"offset", appendOffset(nil, 0x3ffff), "3ffff"},
+		{"tcpdump -A", appendDots(nil, []byte("a\r\nb\rc\x1b\n\xc3\xa4\xc3\u202e")), "a\nb.c.\n\xc3\xa4....\n"},
+	} {
+		if string(tt.got) != tt.want {
+			t.Errorf("%s:\n%s\nwant\n%s", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestExcerpt(t *testing.T) {
+	for payload, want := range map[string]string{
+		"":                                "",
+		"\n\r\n":                          "",
+		"\r\nchunk\r\n":                   ": chunk",
+		"one\ntwo":                        ": one",
+		"\xff\xfe\xfd":                    "",
+		"*1\r\n$4\r\nPING\r\n":            ": *1",
+		"Q\x00\x00\x00\x0dSELECT 1;\x00":  ": .. SELECT 1;",
+		"\x00abc\x00abcd\x00":             ": .. abcd",
+		"\x00" + strings.Repeat("x", 80):  ": .. " + strings.Repeat("x", 80),
+		"\x00" + strings.Repeat("x", 81):  ": .. " + strings.Repeat("x", 80) + "...",
+		strings.Repeat("y", 80) + "\n":    ": " + strings.Repeat("y", 80),
+		strings.Repeat("y", 81):           ": " + strings.Repeat("y", 80) + "...",
+		strings.Repeat("\U0001f600", 200): ": " + strings.Repeat("\U0001f600", 80) + "...",
+		"\ufffd fine":                     ": \ufffd fine",
+	} {
+		if got := string(appendExcerpt(nil, []byte(payload))); got != want {
+			t.Errorf("excerpt of %q = %q, want %q", payload, got, want)
+		}
+	}
+}
+
+// printers are all the ways to print.
+func printers() map[string]printer {
+	six, three := timestamps{digits: 6}, timestamps{digits: 3}
+	return map[string]printer{
+		"text":      {format: formatText, times: six},
+		"quiet":     {format: formatText, times: six, quiet: true},
+		"ascii":     {format: formatText, times: six, dump: dumpText},
+		"hex":       {format: formatText, times: six, dump: dumpHex},
+		"hextext":   {format: formatText, times: six, dump: dumpHexText},
+		"record":    {format: formatText, times: six, dump: dumpHexText, record: true},
+		"string":    {format: formatString, times: three},
+		"dumphex":   {format: formatHex, times: three},
+		"hexstring": {format: formatHexString, times: three},
+	}
+}
+
+// FuzzPrint: whatever a packet holds, each format writes whole lines that no
+// terminal acts on, and the default line keeps its words.
+func FuzzPrint(f *testing.F) {
+	for _, p := range oddPackets() {
+		f.Add(uint8(p.Event), p.Sender.PID, p.Sender.Comm, p.Peer.Comm, p.Path, p.Data, p.Lost, p.Errno)
+	}
+	f.Fuzz(func(t *testing.T, event uint8, pid uint32, comm, peer, path string, data []byte, lost uint64, errno uint32) {
+		p := message(0, endpoint(comm, pid), endpoint(peer, 8), path, string(data))
+		p.Event, p.Lost, p.Errno = pcapng.Event(event), lost, errno
+		for name, pr := range printers() {
+			text := printAll(pr, []pcapng.Packet{p})
+			if !safe(text, true) {
+				t.Errorf("%s: %q is not safe", name, text)
+			}
+			if text != "" && !strings.HasSuffix(text, "\n") {
+				t.Errorf("%s: %q does not end its line", name, text)
+			}
+			if (name == "text" || name == "quiet") && strings.Count(text, "\n") > 1 {
+				t.Errorf("%s: %q is more than one line", name, text)
+			}
+		}
+	})
+}
+
+func TestPrintDoesNotAllocate(t *testing.T) {
+	packets := append(httpPackets(), oddPackets()...)
+	for name, pr := range printers() {
+		pr.times.zone = time.UTC
+		dst := make([]byte, 0, 64<<10)
+		n := testing.AllocsPerRun(101, func() {
+			for i := range packets {
+				pr.append(dst, &packets[i])
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %d packets allocate %v times", name, len(packets), n)
+		}
+	}
+}
+
+func BenchmarkPrint(b *testing.B) {
+	packets := httpPackets()
+	for name, pr := range printers() {
+		b.Run(name, func(b *testing.B) {
+			pr.times.zone = time.Local
+			dst := make([]byte, 0, 64<<10)
+			b.ReportAllocs()
+			for i := range b.N {
+				dst = pr.append(dst[:0], &packets[i%len(packets)])
+			}
+		})
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/sockcap/sockcap/wireshark"
+)
+
+// subcommands are the words that mean something else than a path where they
+// come first.
+func subcommands(h *host) []*cobra.Command {
+	version := &cobra.Command{
+		Use:  "version",
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error { return printVersion(h.stdout) },
+	}
+	dissector := &cobra.Command{
+		Use:  "dissector",
+		RunE: func(*cobra.Command, []string) error { return usage("dissector: expected print after it") },
+	}
+	dissector.AddCommand(&cobra.Command{
+		Use:  "print",
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := h.stdout.Write(wireshark.Dissector())
+			return err
+		},
+	})
+	return []*cobra.Command{version, dissector}
+}
+
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s: unexpected %q", c.CommandPath(), args[0])
+	}
+	return nil
+}

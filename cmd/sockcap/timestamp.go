@@ -1,0 +1,102 @@
+package main
+
+import (
+	"strconv"
+	"time"
+)
+
+// timeStyle is the number of -t flags.
+type timeStyle int
+
+const (
+	timeOfDay     timeStyle = iota // 06:29:35.824123
+	noTime                         // -t
+	sinceEpoch                     // -tt: 1795501775.824123
+	sincePrevious                  // -ttt: " 00:00:00.000051", from the line before
+	dateAndTime                    // -tttt: 2026-11-24 06:29:35.824123
+	sinceFirst                     // -ttttt: " 00:00:00.000051", from the first line
+)
+
+// timestamps writes the times of lines, as tcpdump would.
+type timestamps struct {
+	style  timeStyle
+	zone   *time.Location
+	digits int // of the fraction: 3 or 6
+
+	first, previous time.Time // of the lines written so far
+}
+
+// append appends t and a space, or nothing without times.
+func (s *timestamps) append(dst []byte, t time.Time) []byte {
+	if s.first.IsZero() {
+		s.first, s.previous = t, t
+	}
+	switch s.style {
+	case noTime:
+		return dst
+	case sinceEpoch:
+		dst = strconv.AppendInt(dst, t.Unix(), 10)
+		dst = s.appendFraction(dst, t.Nanosecond())
+	case sincePrevious:
+		dst = s.appendDelta(dst, t.Sub(s.previous))
+		s.previous = t
+	case sinceFirst:
+		dst = s.appendDelta(dst, t.Sub(s.first))
+	case dateAndTime:
+		t = t.In(s.zone)
+		year, month, day := t.Date()
+		dst = strconv.AppendInt(dst, int64(year), 10)
+		dst = appendTwo(append(dst, '-'), int(month))
+		dst = appendTwo(append(dst, '-'), day)
+		dst = s.appendClock(append(dst, ' '), t)
+	default:
+		dst = s.appendClock(dst, t.In(s.zone))
+	}
+	return append(dst, ' ')
+}
+
+func (s *timestamps) appendClock(dst []byte, t time.Time) []byte {
+	hour, minute, second := t.Clock()
+	return s.appendFraction(appendHMS(dst, hour, minute, second), t.Nanosecond())
+}
+
+// appendDelta appends d with a sign in front, a blank where it is positive.
+// Times go back only between files or in a damaged one.
+func (s *timestamps) appendDelta(dst []byte, d time.Duration) []byte {
+	sign := byte(' ')
+	if d < 0 {
+		sign, d = '-', -d
+	}
+	seconds := int(d / time.Second)
+	dst = append(dst, sign)
+	dst = appendHMS(dst, seconds/3600, seconds/60%60, seconds%60)
+	return s.appendFraction(dst, int(d%time.Second))
+}
+
+func (s *timestamps) appendFraction(dst []byte, nanoseconds int) []byte {
+	fraction := nanoseconds / 1000
+	scale := 100_000
+	if s.digits == 3 {
+		fraction /= 1000
+		scale = 100
+	}
+	dst = append(dst, '.')
+	for ; scale > 0; scale /= 10 {
+		dst = append(dst, byte('0'+fraction/scale%10))
+	}
+	return dst
+}
+
+func appendHMS(dst []byte, hour, minute, second int) []byte {
+	dst = appendTwo(dst, hour)
+	dst = appendTwo(append(dst, ':'), minute)
+	return appendTwo(append(dst, ':'), second)
+}
+
+// appendTwo appends n with at least two digits.
+func appendTwo(dst []byte, n int) []byte {
+	if n < 10 {
+		dst = append(dst, '0')
+	}
+	return strconv.AppendInt(dst, int64(n), 10)
+}
