@@ -1,0 +1,80 @@
+# The kernels of testdata/vm, the packages and tests of them that run there too
+# (all of them: make test-vm vm_tests=.*), and what runs a test as root on this
+# one.
+vms := amd64-5.10 amd64-6.1 amd64-6.12 amd64-7 arm64-6.1 arm64-6.12
+vm_packages := ./bpf ./capture
+vm_tests ?= Layout|GroundTruth|Waiting|LargeUnits
+as_root := $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
+
+# help: lists the targets
+help:
+	@sed -n 's/^# \([a-z-]*\): /\1\t/p' Makefile | expand -t 16
+
+# build: the static binary, ./sockcap
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o sockcap ./cmd/sockcap
+
+# demo: a server on a Unix socket, captured, shown by sockcap and by tshark
+demo: build
+	.ci/install demo
+	./cmd/sockcap/demo/run
+
+# generate: the objects of bpf/, from their source
+generate:
+	.ci/install build
+	go generate ./bpf
+
+# format: lays out Go and C as lint wants them
+format:
+	.ci/install test
+	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+	clang-format-19 -i bpf/*.c bpf/*.h
+
+# lint: gofmt, vet, staticcheck, clang-format, luacheck, shellcheck
+lint:
+	.ci/install test
+	.ci/lint
+
+# test: all that CI asks; installs what it lacks, needs root
+test:
+	$(MAKE) test-generated
+	$(MAKE) lint
+	$(MAKE) test-host
+	$(MAKE) test-vm
+	$(MAKE) fuzz-short
+
+# test-generated: the committed objects are what their source gives
+test-generated:
+	.ci/install build
+	.ci/generated
+
+# test-host: all Go tests, on this kernel
+test-host:
+	.ci/install test
+	go test -count=1 -p 1 $(as_root) ./...
+
+# test-vm: the live tests on other kernels; on one: make test-vm-amd64-6.1
+test-vm: test-harness
+	testdata/vm/kernels
+	$(MAKE) -j 2 --output-sync=target $(vms:%=test-vm-%)
+
+# test-harness: testdata/vm/run itself
+test-harness:
+	.ci/install vm
+	testdata/vm/check
+
+test-vm-%: arch = $(firstword $(subst -, ,$*))
+test-vm-%: kernel = $(lastword $(subst -, ,$*))
+test-vm-%: vm = '$(CURDIR)/testdata/vm/run' -a $(arch) -k $(kernel) -t 1900
+test-vm-%:
+	.ci/install vm
+	testdata/vm/kernels $*
+	CGO_ENABLED=0 GOARCH=$(arch) go test -count=1 -p 1 -timeout 30m \
+		-run '^Test($(vm_tests))$$' -exec "$(vm)" $(vm_packages)
+
+# fuzz-short: every fuzz target for five seconds
+fuzz-short:
+	.ci/fuzz 5s
+
+.PHONY: help build demo generate format lint test test-generated test-host \
+	test-vm test-harness fuzz-short
