@@ -163,17 +163,32 @@ static __always_inline __u64 number_of(__u64 sk)
 	return st->number;
 }
 
-/* Another CPU puts a new state in the place of the one with the old number. */
-static __always_inline struct socket_state *await_state(__u64 key, __u64 old)
+/*
+ * Some looks at whether the state with the old number has been replaced. A
+ * global function, so that the verifier follows this loop once, and not in
+ * every round of the loop around it.
+ */
+__attribute__((noinline)) int is_renewed(__u64 key, __u64 old)
 {
 	struct socket_state *st;
 	int i;
 
-	for (i = 0; i < 1024; i++) {
+	for (i = 0; i < 128; i++) {
 		st = bpf_map_lookup_elem(&sockets, &key);
 		if (st && st->number != old)
-			return st;
+			return 1;
 	}
+	return 0;
+}
+
+/* Another CPU puts a new state in the place of the one with the old number. */
+static __always_inline struct socket_state *await_state(__u64 key, __u64 old)
+{
+	int i;
+
+	for (i = 0; i < 8; i++)
+		if (is_renewed(key, old))
+			return bpf_map_lookup_elem(&sockets, &key);
 	return NULL;
 }
 

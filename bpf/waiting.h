@@ -86,11 +86,28 @@ static __always_inline struct socket_state *owner_state(struct sk_buff *skb)
 	return from && is_unix(from) ? socket_of(from) : NULL;
 }
 
+/*
+ * The unit at a place of to's queue, behind so many bytes. Global, as above.
+ * Returns 0 if the queue has moved on meanwhile.
+ */
+__attribute__((noinline)) int visit_waiting(__u64 skb, __u64 to, __u64 first,
+					    __u64 place, __u64 ahead)
+{
+	struct socket_state *receiver = bpf_map_lookup_elem(&sockets, &to);
+
+	if (!receiver || receiver->consumed != first)
+		return 0;
+	if (has_waited(skb, receiver, first + place, bpf_ktime_get_boot_ns()) &&
+	    owner_state((void *)skb))
+		show_waiting(skb, to, place, ahead);
+	return 1;
+}
+
 static __always_inline int on_socket(struct sock *to)
 {
 	__u64 head = (__u64)to +
 		     bpf_core_field_offset(struct sock, sk_receive_queue);
-	__u64 skb = 0, now = bpf_ktime_get_boot_ns(), first, ahead = 0;
+	__u64 skb = 0, first, ahead = 0;
 	struct socket_state *receiver;
 	__u32 i;
 
@@ -103,11 +120,9 @@ static __always_inline int on_socket(struct sock *to)
 		return 0;
 	first = receiver->consumed;
 	for (i = 0; i < MAX_WAITING; i++) {
-		if (!skb || skb == head || receiver->consumed != first)
+		if (!skb || skb == head ||
+		    !visit_waiting(skb, (__u64)to, first, i, ahead))
 			break;
-		if (has_waited(skb, receiver, first + i, now) &&
-		    owner_state((void *)skb))
-			show_waiting(skb, (__u64)to, i, ahead);
 		ahead += BPF_CORE_READ((struct sk_buff *)skb, len);
 		bpf_probe_read_kernel(&skb, sizeof(skb), (void *)skb);
 	}
