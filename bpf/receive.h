@@ -207,10 +207,9 @@ static __always_inline void note_reader(struct socket_state *receiver)
  */
 static __always_inline bool claim_shown(__u64 unit)
 {
-	__u64 key = ~unit; /* apart from the numbers of sockets */
-	__u8 one = 1;
+	struct claim claim = { 0, unit };
 
-	return bpf_map_update_elem(&claims, &key, &one, BPF_NOEXIST) != -EEXIST;
+	return !is_claimed(&claim);
 }
 
 /* Takes an skb that the receiver has done with. */

@@ -142,15 +142,30 @@ static __always_inline bool replaced(struct socket_state *st, struct sock *sk,
 }
 
 /*
- * Who may begin a socket's state anew where its address is used again: the one
- * whose insert of the old number succeeds.
+ * Of several that would do something once, the one whose insert succeeds may:
+ * begin a socket's state anew where its address is used again, tell of a unit
+ * that was shown waiting.
  */
+struct claim {
+	__u64 sock;   /* struct sock, or 0 for a unit */
+	__u64 number; /* that its state had so far; of the unit */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, __u64);
+	__type(key, struct claim);
 	__type(value, __u8);
 } claims SEC(".maps");
+
+/* Whether another was first. */
+static __always_inline bool is_claimed(struct claim *claim)
+{
+	__u8 one = 1;
+
+	return bpf_map_update_elem(&claims, claim, &one, BPF_NOEXIST) ==
+	       -EEXIST;
+}
 
 /* The number of sk's state, 0 if it has none yet, or only a predecessor's. */
 static __always_inline __u64 number_of(__u64 sk)
@@ -181,37 +196,47 @@ __attribute__((noinline)) int is_renewed(__u64 key, __u64 old)
 	return 0;
 }
 
-/* Another CPU puts a new state in the place of the one with the old number. */
+/*
+ * Another CPU is about to put a new state in the place of the one with the old
+ * number: it has two lines to go, but its machine may be held up. (Doing it in
+ * its stead would undo what is counted meanwhile, once it goes on.)
+ */
 static __always_inline struct socket_state *await_state(__u64 key, __u64 old)
 {
 	int i;
 
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < 64; i++)
 		if (is_renewed(key, old))
 			return bpf_map_lookup_elem(&sockets, &key);
 	return NULL;
 }
 
 /*
- * Puts a new state in the place of st, or of none. It is complete when others
- * first see it. Of several that would, one does.
+ * Puts a new state in the place of the one with the old number, or of none. It
+ * is complete when others first see it. Of several that would, one does. What
+ * was read of the old state may have been another socket's: the kernel uses
+ * elements that were replaced again at once. So it must still be there.
  */
-static __always_inline struct socket_state *
-begin_state(struct socket_state *st, __u64 key, __u64 inode, __u64 peer)
+static __always_inline struct socket_state *begin_state(__u64 key, __u64 old,
+							__u64 inode, __u64 peer)
 {
-	struct socket_state fresh = {};
-	__u64 old = st ? st->number : 0;
-	__u8 one = 1;
+	struct socket_state fresh = {}, *st;
+	struct claim claim = { key, old };
 
-	if (old &&
-	    bpf_map_update_elem(&claims, &old, &one, BPF_NOEXIST) == -EEXIST)
-		return await_state(key, old);
 	fresh.number = unique(&next_socket);
 	fresh.inode = inode;
 	fresh.peer = peer; /* its number only once this state is in place */
-	bpf_map_update_elem(&sockets, &key, &fresh,
-			    old ? BPF_ANY : BPF_NOEXIST);
-	return bpf_map_lookup_elem(&sockets, &key);
+	if (old && is_claimed(&claim))
+		return await_state(key, old);
+	st = bpf_map_lookup_elem(&sockets, &key);
+	if (st && st->number != old)
+		return st;
+	if (bpf_map_update_elem(&sockets, &key, &fresh,
+				st ? BPF_ANY : BPF_NOEXIST) &&
+	    old)
+		bpf_map_delete_elem(&claims, &claim); /* no room: try again */
+	st = bpf_map_lookup_elem(&sockets, &key);
+	return st && st->number != old ? st : NULL;
 }
 
 /*
@@ -224,9 +249,10 @@ __attribute__((noinline)) int renew_state(__u64 key)
 	struct sock *sk = (void *)key;
 	__u64 inode = inode_of(sk), peer = (__u64)peer_of(sk), number;
 	struct socket_state *st = bpf_map_lookup_elem(&sockets, &key);
+	__u64 old = st ? *(volatile __u64 *)&st->number : 0;
 
 	if (!st || replaced(st, sk, inode, peer)) {
-		st = begin_state(st, key, inode, peer);
+		st = begin_state(key, old, inode, peer);
 		if (!st) {
 			count(LOSS_MAP, 1);
 			return 0;
