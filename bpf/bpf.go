@@ -52,6 +52,7 @@ type Knobs struct {
 	ReleaseAt         []Range // functions that purge a closed socket's queue
 	GCReorders        bool    // unreachable sockets' queues are not purged in order
 	Twins             bool    // each fentry program is attached twice
+	HoldCPU           bool    // programs that may be preempted forbid it
 	AllocAt           []Range // functions that allocate an skb
 	ConsumeSKB        uint32  // offsets of arguments in classic tracepoints
 	ConsumeLocation   uint32  // 0: this kernel's consume_skb does not tell it
@@ -78,6 +79,7 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 		"take_on_read":         k.TakeOnRead,
 		"exact_senders":        k.ExactSenders,
 		"twins":                k.Twins,
+		"hold_cpu":             k.HoldCPU,
 		"gc_reorders":          k.GCReorders,
 		"request_destructor":   k.RequestDestructor,
 		"consume_skb_at":       k.ConsumeSKB,

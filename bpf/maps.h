@@ -16,6 +16,7 @@ const volatile bool take_on_read = false; /* the receive side has the data */
 const volatile bool gc_reorders =
 	false; /* up to v6.9: what passes descriptors is purged first */
 const volatile bool twins = false; /* each fentry program is attached twice */
+const volatile bool hold_cpu = false;	     /* programs forbid preemption */
 const volatile bool exact_senders = false;   /* allocations name the sender */
 const volatile __u64 request_destructor = 0; /* sock_wfree */
 

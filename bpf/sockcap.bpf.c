@@ -8,6 +8,7 @@
 #include <bpf/bpf_tracing.h>
 #include "origins.h"
 #include "waiting.h"
+#include "preempt.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -39,55 +40,55 @@ static __always_inline __u64 plain(const volatile void *typed)
 SEC("fentry/unix_stream_sendmsg")
 int BPF_PROG(fentry_stream_enter, void *socket, void *msg)
 {
-	return on_enter(SOCKET(plain(socket)), MSG(plain(msg)));
+	UNINTERRUPTED(on_enter(SOCKET(plain(socket)), MSG(plain(msg))));
 }
 
 SEC("fentry/unix_dgram_sendmsg")
 int BPF_PROG(fentry_dgram_enter, void *socket, void *msg)
 {
-	return on_enter(SOCKET(plain(socket)), MSG(plain(msg)));
+	UNINTERRUPTED(on_enter(SOCKET(plain(socket)), MSG(plain(msg))));
 }
 
 SEC("fexit/unix_stream_sendmsg")
 int BPF_PROG(fentry_stream_exit, void *socket, void *msg, __u64 len, int ret)
 {
-	return on_exit(ret);
+	UNINTERRUPTED(on_exit(ret));
 }
 
 SEC("fexit/unix_dgram_sendmsg")
 int BPF_PROG(fentry_dgram_exit, void *socket, void *msg, __u64 len, int ret)
 {
-	return on_exit(ret);
+	UNINTERRUPTED(on_exit(ret));
 }
 
 SEC("fentry/skb_queue_tail")
 int BPF_PROG(fentry_queue, void *list, void *skb)
 {
-	return on_queue(LIST(plain(list)), SKB(plain(skb)));
+	UNINTERRUPTED(on_queue(LIST(plain(list)), SKB(plain(skb))));
 }
 
 SEC("fentry/skb_copy_datagram_from_iter")
 int BPF_PROG(fentry_fill, void *skb)
 {
-	return on_fill(SKB(plain(skb)));
+	UNINTERRUPTED(on_fill(SKB(plain(skb))));
 }
 
 SEC("fexit/skb_copy_datagram_from_iter")
 int BPF_PROG(fentry_filled, void *skb, int offset, void *from, int len, int ret)
 {
-	return on_filled(ret);
+	UNINTERRUPTED(on_filled(ret));
 }
 
 SEC("fentry/skb_splice_from_iter")
 int BPF_PROG(fentry_splice, void *skb)
 {
-	return on_fill(SKB(plain(skb)));
+	UNINTERRUPTED(on_fill(SKB(plain(skb))));
 }
 
 SEC("fexit/skb_splice_from_iter")
 int BPF_PROG(fentry_spliced3, void *skb, void *iter, __u64 max, __u64 ret)
 {
-	return on_filled((long)ret);
+	UNINTERRUPTED(on_filled((long)ret));
 }
 
 /* Up to v6.17 skb_splice_from_iter takes a fourth argument, flags. */
@@ -95,13 +96,13 @@ SEC("fexit/skb_splice_from_iter")
 int BPF_PROG(fentry_spliced4, void *skb, void *iter, __u64 max, __u64 gfp,
 	     __u64 ret)
 {
-	return on_filled((long)ret);
+	UNINTERRUPTED(on_filled((long)ret));
 }
 
 SEC("fentry/sock_def_readable")
 int BPF_PROG(fentry_readable, void *sk)
 {
-	return on_readable(SOCK(plain(sk)));
+	UNINTERRUPTED(on_readable(SOCK(plain(sk))));
 }
 
 SEC("fexit/skb_append_pagefrags")
@@ -110,7 +111,7 @@ int BPF_PROG(fentry_append, void *skb, void *page, __u64 offset, __u64 size,
 {
 	if (ret)
 		return 0;
-	return on_append(SKB(plain(skb)), plain(page), offset, size);
+	UNINTERRUPTED(on_append(SKB(plain(skb)), plain(page), offset, size));
 }
 
 /* Send side, kprobe and kretprobe. */
@@ -246,24 +247,25 @@ ALLOC(kmem_cache_alloc_node)
 
 #define SYSCALL_ARGUMENT(n) (16 + 8 * ((n) - 1))
 
-#define SENDS(name, fd)                                                 \
-	SEC("tracepoint/syscalls/sys_enter_" #name)                     \
-	int enter_##name(void *ctx)                                     \
-	{                                                               \
-		return on_syscall(argument(ctx, SYSCALL_ARGUMENT(fd))); \
+#define SENDS(name, fd)                                                   \
+	SEC("tracepoint/syscalls/sys_enter_" #name)                       \
+	int enter_##name(void *ctx)                                       \
+	{                                                                 \
+		UNINTERRUPTED(                                            \
+			on_syscall(argument(ctx, SYSCALL_ARGUMENT(fd)))); \
 	}
 /* The last descriptor's purge runs when close returns to user space. */
 SEC("tracepoint/syscalls/sys_enter_close")
 int enter_close(void *ctx)
 {
-	return on_close(argument(ctx, SYSCALL_ARGUMENT(1)));
+	UNINTERRUPTED(on_close(argument(ctx, SYSCALL_ARGUMENT(1))));
 }
 
-#define APPENDS_PAGES(name, fd)                                       \
-	SEC("tracepoint/syscalls/sys_enter_" #name)                   \
-	int pages_##name(void *ctx)                                   \
-	{                                                             \
-		return on_pages(argument(ctx, SYSCALL_ARGUMENT(fd))); \
+#define APPENDS_PAGES(name, fd)                                               \
+	SEC("tracepoint/syscalls/sys_enter_" #name)                           \
+	int pages_##name(void *ctx)                                           \
+	{                                                                     \
+		UNINTERRUPTED(on_pages(argument(ctx, SYSCALL_ARGUMENT(fd)))); \
 	}
 
 APPENDS_PAGES(sendfile64, 1)
@@ -274,7 +276,7 @@ APPENDS_PAGES(splice, 3)
 	SEC("tracepoint/syscalls/sys_exit_" #name) \
 	int exit_##name(void *ctx)                 \
 	{                                          \
-		return on_syscall_end();           \
+		UNINTERRUPTED(on_syscall_end());   \
 	}
 
 SENDS(write, 1)

@@ -101,6 +101,7 @@ const (
 	sockcapVarExactSenders                  = "exact_senders"
 	sockcapVarFailedAt                      = "failed_at"
 	sockcapVarGcReorders                    = "gc_reorders"
+	sockcapVarHoldCpu                       = "hold_cpu"
 	sockcapVarInlineQueue                   = "inline_queue"
 	sockcapVarKfreeLocationAt               = "kfree_location_at"
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
@@ -266,6 +267,7 @@ type sockcapVariableSpecs struct {
 	ExactSenders       *ebpf.VariableSpec `ebpf:"exact_senders"`
 	FailedAt           *ebpf.VariableSpec `ebpf:"failed_at"`
 	GcReorders         *ebpf.VariableSpec `ebpf:"gc_reorders"`
+	HoldCpu            *ebpf.VariableSpec `ebpf:"hold_cpu"`
 	InlineQueue        *ebpf.VariableSpec `ebpf:"inline_queue"`
 	KfreeLocationAt    *ebpf.VariableSpec `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
@@ -368,6 +370,7 @@ type sockcapVariables struct {
 	ExactSenders       *ebpf.Variable `ebpf:"exact_senders"`
 	FailedAt           *ebpf.Variable `ebpf:"failed_at"`
 	GcReorders         *ebpf.Variable `ebpf:"gc_reorders"`
+	HoldCpu            *ebpf.Variable `ebpf:"hold_cpu"`
 	InlineQueue        *ebpf.Variable `ebpf:"inline_queue"`
 	KfreeLocationAt    *ebpf.Variable `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`

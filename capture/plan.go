@@ -26,6 +26,7 @@ var kernelSymbols = [...]string{
 	"unix_stream_connect", "unix_release_sock", "skb_queue_purge", "skb_queue_purge_reason", "sock_wfree", "skb_queue_tail", "sock_def_readable",
 	"skb_copy_datagram_from_iter", "skb_splice_from_iter", "skb_append_pagefrags",
 	"__alloc_skb", "kmalloc_reserve", "__kmalloc_reserve",
+	"bpf_preempt_disable", "trace_call_bpf_faultable",
 }
 
 // plan is what a hook set needs on this kernel.
@@ -63,8 +64,10 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 	switch set {
 	case hooksFentry, hooksKprobe:
 		p.knobs.Twins = set == hooksFentry && preemptible()
+		p.knobs.HoldCPU = p.knobs.Twins && sym.has("bpf_preempt_disable")
 	case hooksTracepoint:
 		p.knobs.ExactSenders = exact
+		p.knobs.HoldCPU = sym.has("trace_call_bpf_faultable") && sym.has("bpf_preempt_disable")
 	default:
 		return nil, fmt.Errorf("no hook set %q", set)
 	}

@@ -113,6 +113,11 @@ func attachSet(set string, o *Options, sym *symbols) (*programs, error) {
 		return nil, &Error{Op: "attach", Name: set, Err: err}
 	}
 	p, err := plan.load(o.BufferSize)
+	if plan.knobs.HoldCPU && isVerifier(err) {
+		// Up to v6.14 who forbids preemption may call no global function.
+		plan.knobs.HoldCPU = false
+		p, err = plan.load(o.BufferSize)
+	}
 	if err != nil {
 		return nil, err
 	}
