@@ -16,6 +16,7 @@ const (
 	KindCanceled Kind = 4
 	KindConsumed Kind = 5
 	KindReader   Kind = 6
+	KindDoubt    Kind = 7
 )
 
 // The flags of a Data, as enum data_flags.
@@ -113,6 +114,15 @@ type Reader struct {
 	Pad2     uint32
 }
 
+// Doubt is struct doubt_event: a task was inside a send unseen, so who sent
+// what was just told of the sender is open.
+type Doubt struct {
+	Kind   uint8
+	Pad    [7]uint8
+	Time   uint64
+	Sender uint64
+}
+
 // The sizes of the structs above in event.h; the layout test holds them to
 // the object's BTF.
 const (
@@ -120,6 +130,7 @@ const (
 	socketSize = 176
 	unitSize   = 40
 	readerSize = 48
+	doubtSize  = 24
 )
 
 // Event is one decoded record; the field that Kind names is set, the others
@@ -131,6 +142,7 @@ type Event struct {
 	Socket  Socket
 	Unit    Unit
 	Reader  Reader
+	Doubt   Doubt
 }
 
 // Error is this package's error: a record that is none of ours.
@@ -163,6 +175,8 @@ func Decode(e *Event, record []byte) error {
 		want = unitSize
 	case KindReader:
 		want = readerSize
+	case KindDoubt:
+		want = doubtSize
 	}
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
@@ -179,6 +193,8 @@ func Decode(e *Event, record []byte) error {
 		e.Socket.decode(&c)
 	case KindReader:
 		e.Reader.decode(&c)
+	case KindDoubt:
+		e.Doubt.decode(&c)
 	default:
 		e.Unit.decode(&c)
 	}
@@ -251,4 +267,10 @@ func (r *Reader) decode(c *cursor) {
 	r.Pid, r.Time, r.Receiver, r.Tid = c.u32(), c.u64(), c.u64(), c.u32()
 	c.bytes(r.Comm[:])
 	r.Pad2 = c.u32()
+}
+
+func (d *Doubt) decode(c *cursor) {
+	d.Kind = c.u8()
+	c.bytes(d.Pad[:])
+	d.Time, d.Sender = c.u64(), c.u64()
 }

@@ -24,6 +24,7 @@ func TestLayout(t *testing.T) {
 		{"socket_event", socketSize, reflect.TypeFor[Socket]()},
 		{"unit_event", unitSize, reflect.TypeFor[Unit]()},
 		{"reader_event", readerSize, reflect.TypeFor[Reader]()},
+		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -76,7 +77,7 @@ func lower(b byte) byte {
 // TestDecodeFields puts a different byte at every place and looks for it where
 // the layout says that it is.
 func TestDecodeFields(t *testing.T) {
-	for kind := KindData; kind <= KindReader; kind++ {
+	for kind := KindData; kind <= KindDoubt; kind++ {
 		record := make([]byte, 4096)
 		for i := range record {
 			record[i] = byte(i*7 + 3)
@@ -101,6 +102,8 @@ func TestDecodeFields(t *testing.T) {
 			got = reflect.ValueOf(e.Socket)
 		case KindReader:
 			got = reflect.ValueOf(e.Reader)
+		case KindDoubt:
+			got = reflect.ValueOf(e.Doubt)
 		default:
 			got = reflect.ValueOf(e.Unit)
 		}

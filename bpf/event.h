@@ -18,6 +18,7 @@ enum event_kind {
 	EVENT_CANCELED = 4, /* struct unit_event: a pending unit was not */
 	EVENT_CONSUMED = 5, /* struct unit_event: a unit was read or purged */
 	EVENT_READER = 6,   /* struct reader_event */
+	EVENT_DOUBT = 7,    /* struct doubt_event */
 };
 
 enum data_flags {
@@ -106,6 +107,14 @@ struct reader_event {
 	__u32 tid;
 	char comm[COMM_LEN];
 	__u32 pad2;
+};
+
+/* A task was inside a send unseen: what was just said of the sender is open. */
+struct doubt_event {
+	__u8 kind;
+	__u8 pad[7];
+	__u64 time;
+	__u64 sender;
 };
 
 #endif

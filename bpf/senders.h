@@ -17,31 +17,44 @@
  * long as no two tasks were inside a send at once; when they were, the units of
  * that time are marked. The counts are set to zero whenever a send begins while
  * nothing of the socket is in flight.
+ *
+ * Tasks and readers run at once, on other CPUs, and each may be held up between
+ * any two lines; tracing programs have no locks. So nothing that one task
+ * concludes may be undone by another that began to conclude earlier: every
+ * conclusion carries the number of sends begun by then, and holds only while
+ * that is still the number (solo, run.upto), or was after the fact was in place.
+ * A reader sees all that a sender wrote before it queued a unit: the lock of
+ * the queue has passed from one to the other.
  */
 
 #define RUNS 4
+
+#define SURE (~0ULL)
+#define SEVERAL (~0ULL)
 
 /* Consecutive units of one task. */
 struct run {
 	__u64 start; /* count of the first */
 	__u64 task;  /* pid_tgid */
-	__u64 sure;
+	__u64 upto;  /* so if no more sends have begun than that; 0: unsure */
 };
 
 struct writers {
 	__u64 current; /* pid_tgid of who began a send last */
 	__u64 inside;  /* tasks inside a send */
 	__u64 entered; /* sends begun */
+	__u64 only;    /* pid_tgid of who began all since zero... */
+	__u64 solo;    /* ...if this many have begun */
+	__u64 ring;    /* pid_tgid of who sends by io_uring; tid 0: of any */
 	__u64 epoch;   /* times set to zero */
 	__u64 queued;  /* units told of by sk_data_ready */
 	__u64 taken;   /* units read */
 	__u64 to;      /* receiver of the last unit */
 	__u64 to_number;
-	__u64 only;    /* pid_tgid of the only one to send since then */
-	__u32 synced;  /* queued and taken count the same units */
-	__u32 several; /* there were others, or there may have been before us */
+	__u32 synced; /* queued and taken count the same units */
 	__u32 mixed; /* units in flight to several receivers: read in any order */
 	__u32 runs; /* of which the last RUNS are kept */
+	__u32 pad;
 	struct run run[RUNS];
 };
 
@@ -93,13 +106,29 @@ static __always_inline struct writers *writers_of(__u64 number)
 	return w;
 }
 
+/*
+ * Reads *p after the read that gave first: arm64 may read the later of two
+ * first, unless its address depends on the other's value.
+ */
+static __always_inline __u64 read_after(const __u64 *p, __u64 first)
+{
+	asm volatile("%0 &= 0" : "+r"(first));
+	return *(volatile const __u64 *)((const void *)p + first);
+}
+
+static __always_inline __u64 read_now(const __u64 *p)
+{
+	return *(volatile const __u64 *)p;
+}
+
+/* One who finds nobody inside must not find this send active. */
 static __always_inline void leave(struct sending *s)
 {
 	struct writers *w = bpf_map_lookup_elem(&writers, &s->number);
 
+	*(volatile __u32 *)&s->active = 0; /* kept: the next need not insert */
 	if (w)
 		__sync_fetch_and_add(&w->inside, -1);
-	s->active = 0; /* kept: the next send need not insert it */
 }
 
 static __always_inline void remember_task(__u64 id)
@@ -120,14 +149,38 @@ static __always_inline __u32 in_flight(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_wmem_alloc.refs.counter) - 1;
 }
 
-/* Counting begins anew; who is inside a send finds another epoch. */
-static __always_inline void restart(struct writers *w, __u64 id)
+/*
+ * Counting begins anew, by the one that is alone inside, with nothing in
+ * flight. Who has come since finds another epoch, or is found.
+ */
+static __always_inline void restart(struct writers *w, __u64 id, __u64 entered)
 {
+	*(volatile __u32 *)&w->synced = 0;
 	__sync_fetch_and_add(&w->epoch, 1);
 	w->queued = w->taken = 0;
-	w->runs = w->mixed = w->several = 0;
+	w->runs = w->mixed = 0;
 	w->only = id;
-	w->synced = 1;
+	w->solo = entered;
+	*(volatile __u32 *)&w->synced = read_now(&w->entered) == entered;
+}
+
+/* Notes that the current task is inside; s gets what is known of it. */
+static __always_inline void enter(struct writers *w, struct sending *s,
+				  __u64 sk, __u64 id)
+{
+	__u64 inside;
+
+	__sync_fetch_and_add(&w->inside, 1);
+	__sync_fetch_and_add(&w->entered, 1);
+	s->entered = read_now(&w->entered);
+	inside = read_after(&w->inside, s->entered);
+	s->overlap = inside > 1;
+	if (!s->overlap && !in_flight((void *)sk))
+		restart(w, id, s->entered);
+	else if (w->only == id && w->solo == s->entered - 1)
+		w->solo = s->entered;
+	s->epoch = read_now(&w->epoch);
+	w->current = id;
 }
 
 static __noinline int begin_sending(struct sock *sk)
@@ -144,25 +197,16 @@ static __noinline int begin_sending(struct sock *sk)
 	w = writers_of(sender->number);
 	if (!w)
 		return 0;
-	__sync_fetch_and_add(&w->inside, 1);
-	__sync_fetch_and_add(&w->entered, 1);
-	if (w->inside == 1 && !in_flight(sk))
-		restart(w, id);
-	else if (w->only != id)
-		w->several = 1;
-	w->current = id;
+	enter(w, &s, (__u64)sk, id);
 	s.sock = (__u64)sk;
 	s.number = sender->number;
-	s.entered = w->entered;
-	s.epoch = w->epoch;
-	s.overlap = w->inside > 1;
 	s.active = 1;
 	if (old) {
 		__builtin_memcpy(old, &s, sizeof(s));
 	} else if (bpf_map_update_elem(&sendings, &id, &s, BPF_ANY)) {
 		count(LOSS_MAP, 1);
 		__sync_fetch_and_add(&w->inside, -1);
-		w->several = 1;
+		__sync_fetch_and_add(&w->entered, 1); /* nobody is solo */
 		w->synced = 0;
 	}
 	remember_task(id);
@@ -218,18 +262,25 @@ static __always_inline int on_sent(struct sock *sk)
 	return 0;
 }
 
-static __always_inline void add_run(struct writers *w, __u64 task, bool sure)
+/*
+ * Notes that the next units are the task's: for sure if no more than upto sends
+ * have begun when they have been counted. NULL if they go on a run.
+ */
+static __always_inline struct run *add_run(struct writers *w, __u64 task,
+					   __u64 upto)
 {
 	__u32 last = (w->runs - 1) % RUNS;
 	struct run *r;
 
-	if (w->runs && w->run[last].task == task && w->run[last].sure == sure)
-		return;
+	if (w->runs && w->run[last].task == task &&
+	    w->run[last].upto == (upto ? SURE : 0))
+		return NULL;
 	r = &w->run[w->runs % RUNS];
 	r->start = w->queued;
 	r->task = task;
-	r->sure = sure;
+	r->upto = upto;
 	w->runs++;
+	return r;
 }
 
 /*
@@ -260,92 +311,195 @@ static __always_inline bool alone_in_flight(struct sock *from, struct sock *to)
 	return !charged || charged == BPF_CORE_READ(last, truesize);
 }
 
+/* Whether the current task's send is the one that queued a unit to to. */
+static __always_inline bool queued_by(struct sending *s, struct sock *to)
+{
+	bool ring;
+
+	if (!s || !s->active)
+		return false;
+	if (BPF_CORE_READ(to, sk_type) != SOCK_DGRAM)
+		return peer_of((void *)s->sock) == to;
+	return syscall_socket(&ring) == (void *)s->sock;
+}
+
+/* One task, or one process by io_uring, has sent all that is in flight. */
+static __always_inline bool is_solo(struct writers *w)
+{
+	return w->solo == read_now(&w->entered) &&
+	       (!w->ring || w->ring == w->only ||
+		(!w->entered && w->ring >> 32 == w->only >> 32));
+}
+
+/* Notes that the current task sends by io_uring. */
+static __always_inline void note_ring(struct writers *w, __u64 id)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
+		id &= SEVERAL << 32; /* any of the process's workers */
+	if (!w->ring || w->ring == id)
+		w->ring = id;
+	else
+		w->ring = w->ring >> 32 == id >> 32 ? id & SEVERAL << 32 :
+						      SEVERAL;
+}
+
+/*
+ * A task that is not the only one was inside a send unseen: whose the units in
+ * flight are is not known until counting begins anew. Nor is it of those that
+ * were just handed over, which user space still holds.
+ */
+static __always_inline void doubt_senders(struct writers *w, __u64 sender)
+{
+	struct doubt_event *e;
+
+	__sync_fetch_and_add(&w->entered, 1); /* nobody is solo */
+	w->synced = 0;
+	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	if (!e) {
+		count(LOSS_NOTE, 1);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = EVENT_DOUBT;
+	e->time = bpf_ktime_get_boot_ns();
+	e->sender = sender;
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * Nobody told of the send's begin: it is by io_uring, by the kernel itself, or
+ * the kernel skipped the program that would have told (v7.1).
+ */
+static __always_inline struct writers *untold_writers(struct sock *to, __u64 id,
+						      bool *ring)
+{
+	struct sock *from = sender_to(to);
+	struct socket_state *sender = from ? socket_of(from) : NULL;
+	struct writers *w = sender ? writers_of(sender->number) : NULL;
+
+	if (!w)
+		return NULL;
+	syscall_socket(ring);
+	if (*ring) {
+		if (!w->only && alone_in_flight(from, to))
+			w->only = id;
+		note_ring(w, id);
+	} else if (!is_solo(w) || w->only != id) {
+		doubt_senders(w, sender->number);
+	}
+	remember_task(id);
+	return w;
+}
+
 /* The current task has queued a unit to the receiver. */
 static __always_inline int on_data_ready(struct sock *to)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	__u64 id = bpf_get_current_pid_tgid(), entered, upto;
 	struct sending *s = bpf_map_lookup_elem(&sendings, &id);
-	struct socket_state *sender, *receiver;
+	struct socket_state *receiver;
 	struct writers *w;
-	bool sure;
+	struct run *r;
+	bool ring;
 
 	if (!is_unix(to) ||
 	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN || is_self())
 		return 0;
-	if (s && s->active) {
+	if (queued_by(s, to)) {
 		w = bpf_map_lookup_elem(&writers, &s->number);
 		if (!w)
 			return 0;
-		if (w->only != id)
-			w->several = 1;
 		if (s->epoch != w->epoch) {
-			w->several = 1;
 			w->synced = 0;
 			return 0;
 		}
-		sure = !s->overlap && s->entered == w->entered;
-	} else { /* io_uring, or the kernel itself */
-		struct sock *from = sender_to(to);
-
-		sender = from ? socket_of(from) : NULL;
-		w = sender ? writers_of(sender->number) : NULL;
+		entered = read_now(&w->entered);
+		upto = !s->overlap && s->entered == entered ? entered : 0;
+	} else {
+		w = untold_writers(to, id, &ring);
 		if (!w)
 			return 0;
-		sure = !w->inside;
-		if (!w->only && alone_in_flight(from, to))
-			w->only = id;
-		else if (w->only >> 32 != id >> 32)
-			w->several = 1;
-		remember_task(id);
+		entered = read_now(&w->entered);
+		upto = ring && !read_after(&w->inside, entered) ? entered : 0;
 	}
 	receiver = socket_of(to);
-	if (!receiver)
+	if (!receiver) {
+		w->synced = 0; /* not counted */
 		return 0;
+	}
 	if (w->queued != w->taken && w->to != (__u64)to)
 		w->mixed = 1;
 	w->to = (__u64)to;
 	w->to_number = receiver->number;
-	add_run(w, id, sure);
+	r = add_run(w, id, upto);
 	__sync_fetch_and_add(&w->queued, 1);
+	if (r && upto && read_now(&w->entered) == upto)
+		r->upto = SURE;
 	return 0;
+}
+
+/*
+ * The sender of a unit that it has not told of yet is still inside. If that is
+ * one task, nobody was when it came, and nobody came since, it is that one.
+ */
+static __always_inline __u64 untold_task(struct writers *w, __u64 number,
+					 bool *sure)
+{
+	__u64 entered = read_now(&w->entered), task = w->current;
+	__u64 inside = read_after(&w->inside, entered);
+	struct sending *s = bpf_map_lookup_elem(&sendings, &task);
+
+	*sure = inside == 1 && s && s->active && !s->overlap &&
+		s->entered == entered && s->number == number;
+	return task;
+}
+
+/* The task of the run that holds the n-th unit. */
+static __always_inline __u64 run_task(struct writers *w, __u64 n, bool *sure)
+{
+	struct run *r;
+	__u64 task = 0;
+	__u32 i;
+
+	*sure = false;
+	for (i = 1; i <= RUNS; i++) {
+		if (i > w->runs)
+			break;
+		r = &w->run[(w->runs - i) % RUNS];
+		task = r->task;
+		if (r->start > n)
+			continue;
+		*sure = r->upto == SURE ||
+			(r->upto && r->upto == read_now(&w->entered));
+		*sure = *sure && !(w->mixed && w->runs > 1);
+		break;
+	}
+	return task;
 }
 
 /* Fills in who sent the socket's n-th unit. */
 static __always_inline void fill_run(struct data_event *e, struct writers *w,
 				     __u64 n)
 {
-	struct sending *s;
 	struct task_id *t;
-	__u64 task = 0;
-	bool sure = false;
-	__u32 i, at;
+	bool sure = false, solo = is_solo(w);
+	__u64 task;
 
-	if (!w->several) {
+	if (n < w->queued)
+		task = run_task(w, n, &sure);
+	else if (solo)
 		task = w->runs ? w->run[(w->runs - 1) % RUNS].task : w->only;
-	} else if (n >= w->queued) { /* its sender has not told of it yet */
-		task = w->current;
-		s = bpf_map_lookup_elem(&sendings, &task);
-		/* Alone inside, and the last to enter: not one that left. */
-		sure = w->inside == 1 && s && s->active &&
-		       s->number == e->sender;
-	} else {
-		for (i = 1; i <= RUNS; i++) {
-			if (i > w->runs)
-				break;
-			at = (w->runs - i) % RUNS;
-			task = w->run[at].task;
-			sure = w->run[at].sure && !(w->mixed && w->runs > 1);
-			if (w->run[at].start <= n)
-				break;
-			sure = false;
-		}
-	}
+	else
+		task = untold_task(w, e->sender, &sure);
+	/* Sends by io_uring begin unseen: counts may be off by one. */
+	sure = solo || (sure && w->synced && !w->ring);
 	t = bpf_map_lookup_elem(&tasks, &task);
 	if (!t)
 		return;
 	__builtin_memcpy(&e->task, t, sizeof(e->task));
 	e->flags &= ~DATA_NO_SENDER;
-	if (w->several && (!sure || !w->synced))
+	if (!sure)
 		e->flags |= DATA_UNSURE_SENDER;
 }
 
@@ -370,14 +524,20 @@ static __always_inline void fill_writer(struct data_event *e, __u64 number)
 	__sync_fetch_and_add(&w->taken, 1);
 }
 
-/* Who sent the one that is so far from being taken. */
+/*
+ * Who sent the one that is so far from being taken. Those ahead of a datagram
+ * may be another socket's.
+ */
 static __always_inline void peek_writer(struct data_event *e, __u64 ahead)
 {
 	struct writers *w = bpf_map_lookup_elem(&writers, &e->sender);
 
 	e->flags |= DATA_NO_SENDER;
-	if (w)
-		fill_run(e, w, w->taken + ahead);
+	if (!w)
+		return;
+	fill_run(e, w, w->taken + ahead);
+	if (e->type == SOCK_DGRAM && ahead && !is_solo(w))
+		e->flags |= DATA_UNSURE_SENDER;
 }
 
 #endif

@@ -16,6 +16,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const struct socket_event *layout_socket;
 const struct unit_event *layout_unit;
 const struct reader_event *layout_reader;
+const struct doubt_event *layout_doubt;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets

@@ -105,6 +105,7 @@ const (
 	sockcapVarInlineQueue                   = "inline_queue"
 	sockcapVarKfreeLocationAt               = "kfree_location_at"
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
+	sockcapVarLayoutDoubt                   = "layout_doubt"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
@@ -271,6 +272,7 @@ type sockcapVariableSpecs struct {
 	InlineQueue        *ebpf.VariableSpec `ebpf:"inline_queue"`
 	KfreeLocationAt    *ebpf.VariableSpec `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
+	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
@@ -374,6 +376,7 @@ type sockcapVariables struct {
 	InlineQueue        *ebpf.Variable `ebpf:"inline_queue"`
 	KfreeLocationAt    *ebpf.Variable `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`
+	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`

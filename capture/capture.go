@@ -24,7 +24,7 @@ type Options struct {
 	BufferSize int      // bytes of the ring buffer, rounded up to a power of two; 0: from memory
 	Snaplen    int      // bytes of payload a record; 0: all
 	Paths      []string // keep only sockets with these addresses; none: all
-	Immediate  bool     // hand out each packet at once, without ordering window
+	Immediate  bool     // hand out each packet at once, where else later news could still put it in order, or mark it
 }
 
 // Stats counts what a session saw, in packets unless said otherwise.
@@ -202,6 +202,9 @@ func (s *Session) take(e *bpf.Event) {
 		s.wasRead(&e.Unit)
 	case bpf.KindReader:
 		s.sockets.of(e.Reader.Receiver).read(&e.Reader)
+	case bpf.KindDoubt:
+		s.units.doubt(e.Doubt.Sender)
+		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
 	}
 }
 
@@ -246,7 +249,7 @@ func (s *Session) release(u *unit) {
 	if h.Flags&bpf.DataWaiting != 0 {
 		s.waiting.shown.put(h.Unit, *p)
 	}
-	packets(p, u, func(p *pcapng.Packet) { s.order.put(t, p) })
+	packets(p, u, func(p *pcapng.Packet) { s.order.put(t, h.Sender, p) })
 }
 
 // gap notes the bytes of a unit and gives those missing before it. What the

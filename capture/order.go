@@ -22,6 +22,7 @@ type order struct {
 type orderedPacket struct {
 	time   int64 // boot time, ns
 	seq    uint64
+	sender uint64 // the kernel side's number of the sending socket
 	packet *pcapng.Packet
 }
 
@@ -73,7 +74,7 @@ func (o *ordered) pop() orderedPacket {
 }
 
 // put adds a copy of p, its bytes too.
-func (o *order) put(t int64, p *pcapng.Packet) {
+func (o *order) put(t int64, sender uint64, p *pcapng.Packet) {
 	var held *pcapng.Packet
 	if n := len(o.free); n > 0 {
 		held, o.free = o.free[n-1], o.free[:n-1]
@@ -84,7 +85,7 @@ func (o *order) put(t int64, p *pcapng.Packet) {
 	*held = *p
 	held.Data = data
 	o.seq++
-	o.items.push(orderedPacket{t, o.seq, held})
+	o.items.push(orderedPacket{t, o.seq, sender, held})
 }
 
 // next takes the first packet whose time has come; nil if there is none yet.
@@ -118,4 +119,20 @@ func (o *order) drop(since int64, n uint64) bool {
 	}
 	o.items[first].packet.DropCount += n
 	return true
+}
+
+// doubt marks the data of a sender as of an uncertain task, and gives how many
+// units were not marked before.
+func (o *order) doubt(sender uint64) (n uint64) {
+	for _, held := range o.items {
+		p := held.packet
+		if held.sender != sender || p.Event != pcapng.EventData || p.Uncertain&pcapng.UncertainSender != 0 {
+			continue
+		}
+		p.Uncertain |= pcapng.UncertainSender
+		if !p.Continued {
+			n++
+		}
+	}
+	return n
 }

@@ -23,7 +23,7 @@ func taken(o *order, now int64, all bool) (got []string) {
 }
 
 func put(o *order, t int64, text string) {
-	o.put(t, &pcapng.Packet{Data: []byte(text)})
+	o.put(t, 0, &pcapng.Packet{Data: []byte(text)})
 }
 
 func TestOrder(t *testing.T) {
@@ -72,16 +72,16 @@ func TestOrderLate(t *testing.T) {
 func TestOrderCopies(t *testing.T) {
 	o := order{}
 	p := pcapng.Packet{Data: []byte("first"), Path: "/a", Len: 5}
-	o.put(1, &p)
+	o.put(1, 0, &p)
 	copy(p.Data, "XXXXX")
 	p.Path, p.Len = "/b", 6
 	p.Data = []byte("second")
-	o.put(2, &p)
+	o.put(2, 0, &p)
 	got := o.next(9, false)
 	if string(got.Data) != "first" || got.Path != "/a" || got.Len != 5 {
 		t.Fatalf("got %q %s %d", got.Data, got.Path, got.Len)
 	}
-	o.put(3, &pcapng.Packet{Data: []byte("third")}) // while the consumer has the first
+	o.put(3, 0, &pcapng.Packet{Data: []byte("third")}) // while the consumer has the first
 	if string(got.Data) != "first" {
 		t.Fatalf("what the consumer has became %q", got.Data)
 	}
@@ -262,5 +262,31 @@ func TestWasRead(t *testing.T) {
 	want := []string{`1 "read" stamp 2 at 10`, `1 "purged" stamp 2 at 20`, `2 "" stamp 1 at 30 by 5 comm of 5`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestDoubt: what is still held of a sender is marked, and counted once; what
+// others sent is not.
+func TestDoubt(t *testing.T) {
+	s := newTestSession()
+	s.sends(2, 10, 0, "a", 0)
+	s.sends(2, 20, 1, "b", bpf.DataUnsureSender)
+	s.units.begin(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Offset: 2, Total: 1, Flags: bpf.DataPending})
+	other := s.order.items[0].packet.Clone()
+	other.Data = []byte("other")
+	s.order.put(25, 3, other)
+	s.take(&bpf.Event{Kind: bpf.KindDoubt, Doubt: bpf.Doubt{Sender: 1}})
+	s.take(&bpf.Event{Kind: bpf.KindQueued, Unit: bpf.Unit{Unit: 30<<22 | 7, Time: 30, Offset: 2}})
+	s.units.piece(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Total: 1, Size: 1}, []byte("c"))
+	s.sends(2, 40, 3, "d", 0)
+	var got []string
+	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
+		got = append(got, fmt.Sprintf("%s %t", p.Data, p.Uncertain&pcapng.UncertainSender != 0))
+	}
+	if diff := cmp.Diff([]string{"a true", "b true", "other false", "c true", "d false"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if n := s.stats.senderUnsure.Load(); n != 3 {
+		t.Errorf("%d packets counted as of an uncertain sender, want 3", n)
 	}
 }

@@ -75,5 +75,5 @@ func (s *Session) wasRead(e *bpf.Unit) {
 		reader.readerComm = s.sockets.comm(e.Pid)
 	}
 	p.Reader = &pcapng.Endpoint{PID: e.Pid, Comm: reader.readerComm}
-	s.order.put(int64(e.Time), &p)
+	s.order.put(int64(e.Time), 0, &p)
 }

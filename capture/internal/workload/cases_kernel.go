@@ -23,6 +23,7 @@ func kernelCases() []Case {
 		{Name: "uring-sendmsg", About: "io_uring SENDMSG", run: func(e *Env) { uring(e, opSendmsg, 0, false) }},
 		{Name: "uring-async", About: "io_uring SEND by worker threads (IOSQE_ASYNC)", run: func(e *Env) { uring(e, opSend, sqeAsync, false) }},
 		{Name: "uring-sqpoll", About: "io_uring SEND by the polling thread", run: func(e *Env) { uring(e, opSend, 0, true) }},
+		{Name: "uring-procs", About: "io_uring SEND by one process, write by two others, on one stream at once", run: uringProcs},
 		{Name: "uring-large", About: "io_uring SEND of more than fits, slow reader", run: uringLarge},
 	}
 }
@@ -219,4 +220,36 @@ func uringLarge(e *Env) {
 	check("close", r.close())
 	e.close(c.client)
 	e.wait()
+}
+
+// uringProcs lets the ring send alone first: from then on it is known that
+// sends on this socket may come without a system call that names it.
+func uringProcs(e *Env) {
+	c := e.connection(unix.SOCK_STREAM)
+	check("close", e.ring(c.client, false).close()) // possible here
+	const rounds, count, size = 3, 47, 60
+	ringer := e.spawn("uring", args(1+rounds, count, size), c.client)
+	for range 2 {
+		e.spawn("write", args(rounds, count, size), c.client)
+	}
+	each := count*size + count*(count-1)/2
+	ringer.hear()
+	ringer.tell()
+	e.main.read(c.server, each, 4099)
+	for range rounds {
+		for _, k := range e.kids {
+			k.hear()
+		}
+		for _, k := range e.kids {
+			k.tell()
+		}
+		e.main.read(c.server, 3*each, 4099)
+	}
+}
+
+// roleUring is roleWrite by io_uring.
+func roleUring(h *home) {
+	r := h.e.ring(h.socks[0], false)
+	h.rounds(r.send(opSend, 0))
+	check("close", r.close())
 }

@@ -34,6 +34,8 @@ func roles(name string) func(*home) {
 		return roleExec
 	case "sendfile":
 		return roleSendfile
+	case "uring":
+		return roleUring
 	case "puppet":
 		return rolePuppet
 	}
@@ -47,14 +49,16 @@ func (h *home) number(i int) int {
 	return n
 }
 
-// roleWrite: rounds times, when told, writes count messages of size and more.
-func roleWrite(h *home) {
+func roleWrite(h *home) { h.rounds(write) }
+
+// rounds sends in rounds, each when told: so many messages of a size and more.
+func (h *home) rounds(do how) {
 	rounds, count, size := h.number(0), h.number(1), h.number(2)
 	for range rounds {
 		h.say(message{Text: "ready"})
 		h.await()
 		for i := range count {
-			h.t.put(h.socks[0], size+i, write)
+			h.t.put(h.socks[0], size+i, do)
 		}
 	}
 }
