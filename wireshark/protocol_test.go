@@ -78,6 +78,8 @@ func protocolExchanges() []exchange {
 		{"dbus", talk("/run/dbus/system_bus_socket", large, dbus...), `dbus.member == "ListNames"`, 1},
 		{"dbus in pieces", talk("/run/dbus/system_bus_socket", 7, dbus...), "dbus.member", 2},
 		{"dbus guessed", talk("@/tmp/x", large, dbus...), `dbus.member == "Hello"`, 1},
+		{"dbus line by line", talk("/run/dbus/system_bus_socket", large, "\x00AUTH EXTERNAL 30\r\n", "OK 1234deadbeef\r\n", "BEGIN\r\n", "", hello),
+			`sockcap_dbus.sasl == "BEGIN" && !dbus`, 1},
 		{"dbus begun before", talk("/run/user/1000/bus", large, hello), "dbus", 1},
 		{"memcached", talk("/run/memcached.sock", large, "get k\r\n", "VALUE k 0 1\r\n1\r\nEND\r\n"), "memcache", 2},
 		{"unknown", talk("/x", large, "some line\nof text", "answer"), "tcp && data", 2},

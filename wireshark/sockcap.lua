@@ -456,9 +456,10 @@ local DBUS_MAX = 134217728 -- D-Bus specification, Message Protocol
 local function dbus_size(tvb, at)
   local left, order = tvb:captured_len() - at, tvb(at, 1):uint()
   if order ~= 0x6c and order ~= 0x42 then return nil end -- l, B
+  local kind = left > 1 and tvb(at + 1, 1):uint() or 1
+  if kind < 1 or kind > 4 then return nil end -- BEGIN is a line
   if left < 16 then return 0 end
-  local kind = tvb(at + 1, 1):uint()
-  if kind < 1 or kind > 4 or tvb(at + 3, 1):uint() ~= 1 then return nil end
+  if tvb(at + 3, 1):uint() ~= 1 then return nil end
   local body, array = tvb(at + 4, 4), tvb(at + 12, 4)
   if order == 0x6c then body, array = body:le_uint(), array:le_uint() else body, array = body:uint(), array:uint() end
   local size = 16 + math.ceil(array / 8) * 8 + body
