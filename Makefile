@@ -72,9 +72,14 @@ test-vm-%:
 	CGO_ENABLED=0 GOARCH=$(arch) go test -count=1 -p 1 -timeout 30m \
 		-run '^Test($(vm_tests))$$' -exec "$(vm)" $(vm_packages)
 
+# bench: what a capture costs the traced program, and a packet costs sockcap
+bench:
+	go test -run '^$$' -bench . -benchtime 5x $(as_root) ./capture
+	go test -run '^$$' -bench . ./pcapng ./cmd/sockcap
+
 # fuzz-short: every fuzz target for five seconds
 fuzz-short:
 	.ci/fuzz 5s
 
 .PHONY: help build demo generate format lint test test-generated test-host \
-	test-vm test-harness fuzz-short
+	test-vm test-harness bench fuzz-short
