@@ -268,9 +268,28 @@ func (e *Env) newTask(thread string) *task {
 func (e *Env) thread(name string, f func(t *task)) {
 	done := make(chan error, 1)
 	e.threads = append(e.threads, done)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with its name
+	ownThread(func() {
 		done <- guard(func() { f(e.newTask(name)) })
+	})
+}
+
+// ownThread runs f in a thread that ends with it, name and all; not in the
+// process's first, whose name is the process's.
+func ownThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // never unlocked, a thread ends with its goroutine
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		begun := make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // another, while we hold the first
+			close(begun)
+			f()
+		}()
+		<-begun
+		runtime.UnlockOSThread()
 	}()
 }
 
