@@ -18,7 +18,7 @@ type Counter int
 const (
 	LossRing       Counter = iota // units that found the ring buffer full
 	LossNote                      // other records that did
-	LossMap                       // entries that a full map took no more
+	LossMap                       // entries that a map did not take, or not in time
 	LossUnreadable                // pieces whose bytes could not be copied
 	LossLong                      // units with more pieces than the programs take
 	LossRest                      // units that lack their end: the ring buffer was full

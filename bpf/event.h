@@ -48,7 +48,7 @@ struct data_event {
 	__u8 type; /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
 	__u16 flags;
 	__u32 size;	/* bytes of payload behind this struct */
-	__u64 time;	/* CLOCK_MONOTONIC, ns */
+	__u64 time;	/* CLOCK_BOOTTIME, ns */
 	__u64 unit;	/* number of the queued unit, unique */
 	__u64 message;	/* number of the send, 0 if unknown */
 	__u64 sender;	/* number of the sending socket, see socket_event */

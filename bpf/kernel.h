@@ -213,7 +213,7 @@ struct page {
 	unsigned long flags;
 };
 
-struct skb_frag { /* 16 bytes in every kernel, see frag_of() */
+struct skb_frag { /* 16 bytes in every kernel, see frags_of() */
 	unsigned long head;
 };
 

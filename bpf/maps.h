@@ -62,7 +62,7 @@ bool armed;
 enum loss {
 	LOSS_RING = 0,	 /* units that found the ring buffer full */
 	LOSS_NOTE,	 /* other records that did */
-	LOSS_MAP,	 /* entries that a full map took no more */
+	LOSS_MAP,	 /* entries that a map did not take, or not in time */
 	LOSS_UNREADABLE, /* pieces whose bytes could not be copied */
 	LOSS_LONG,	 /* units with more pieces than we take */
 	LOSS_REST,    /* units that lack their end: the ring buffer was full */

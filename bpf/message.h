@@ -185,11 +185,13 @@ static __always_inline __u64 lost_units(void)
 	       *(volatile __u64 *)&counters[LOSS_MAP];
 }
 
+#define HANDED_OVER (-1)
+
 /*
- * An skb's bytes, under the job's header, which lacks only the lengths. False
- * if not even the first could be handed over: the unit is lost, and counted.
+ * An skb's bytes, under the job's header, which lacks only the lengths. If not
+ * even the first could be handed over the unit is lost, and counted: as what?
  */
-static __always_inline bool put_unit(struct job *job, struct sk_buff *skb)
+static __always_inline int put_unit(struct job *job, struct sk_buff *skb)
 {
 	__u32 len = BPF_CORE_READ(skb, len),
 	      more = BPF_CORE_READ(skb, data_len);
@@ -202,17 +204,19 @@ static __always_inline bool put_unit(struct job *job, struct sk_buff *skb)
 	job->event.lost = lost_units();
 	job->left = snaplen;
 	if (!more && len <= SMALL)
-		return !put_small(&job->event, (__u64)BPF_CORE_READ(skb, data),
-				  len > snaplen ? snaplen : len);
+		return put_small(&job->event, (__u64)BPF_CORE_READ(skb, data),
+				 len > snaplen ? snaplen : len) ?
+			       LOSS_RING :
+			       HANDED_OVER;
 	if (bpf_map_update_elem(&jobs, &key, job, BPF_ANY)) {
 		count(LOSS_MAP, 1);
-		return false;
+		return LOSS_MAP;
 	}
 	put_skb(key, (__u64)skb);
 	done = bpf_map_lookup_elem(&jobs, &key);
 	any = done && done->told;
 	bpf_map_delete_elem(&jobs, &key);
-	return any;
+	return any ? HANDED_OVER : LOSS_RING;
 }
 
 #endif

@@ -250,8 +250,8 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	e->unit = unique(&next_unit);
 	e->sender = sender->number;
 	e->offset = sender->sent;
-	fill_sender(e, origin, skb, sender->pager);
 	e->receiver = to.number;
+	fill_sender(e, origin, skb, sender->pager);
 	if (receiver) {
 		e->index = receiver->consumed;
 		e->ready = receiver->ready;

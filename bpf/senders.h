@@ -45,7 +45,7 @@ struct writers {
 	__u64 entered; /* sends begun */
 	__u64 only;    /* pid_tgid of who began all since zero... */
 	__u64 solo;    /* ...if this many have begun */
-	__u64 ring;    /* pid_tgid of who sends by io_uring; tid 0: of any */
+	__u64 ring;    /* pid_tgid of who sends untold; tid 0: of any worker */
 	__u64 epoch;   /* times set to zero */
 	__u64 queued;  /* units told of by sk_data_ready */
 	__u64 taken;   /* units read */
@@ -231,7 +231,9 @@ static __always_inline int on_syscall(__u32 fd)
 
 	if (!sk)
 		return 0;
-	return is_self() ? note_own(sk) : begin_sending(sk);
+	if (is_self())
+		return note_own(sk);
+	return armed ? begin_sending(sk) : 0; /* else units are not counted */
 }
 
 /* It ends; only needed for those that send more than once. */
@@ -269,17 +271,17 @@ static __always_inline int on_sent(struct sock *sk)
 static __always_inline struct run *add_run(struct writers *w, __u64 task,
 					   __u64 upto)
 {
-	__u32 last = (w->runs - 1) % RUNS;
+	__u32 runs = *(volatile __u32 *)&w->runs, last = (runs - 1) % RUNS;
 	struct run *r;
 
-	if (w->runs && w->run[last].task == task &&
+	if (runs && w->run[last].task == task &&
 	    w->run[last].upto == (upto ? SURE : 0))
 		return NULL;
-	r = &w->run[w->runs % RUNS];
+	r = &w->run[runs % RUNS];
 	r->start = w->queued;
 	r->task = task;
 	r->upto = upto;
-	w->runs++;
+	*(volatile __u32 *)&w->runs = runs + 1;
 	return r;
 }
 
@@ -323,7 +325,11 @@ static __always_inline bool queued_by(struct sending *s, struct sock *to)
 	return syscall_socket(&ring) == (void *)s->sock;
 }
 
-/* One task, or one process by io_uring, has sent all that is in flight. */
+/*
+ * One task has begun all sends of what is in flight, or one process has, by
+ * io_uring alone. Whose first send by io_uring is not told of yet is not known:
+ * see doubt_senders.
+ */
 static __always_inline bool is_solo(struct writers *w)
 {
 	return w->solo == read_now(&w->entered) &&
@@ -331,31 +337,39 @@ static __always_inline bool is_solo(struct writers *w)
 		(!w->entered && w->ring >> 32 == w->only >> 32));
 }
 
-/* Notes that the current task sends by io_uring. */
+/*
+ * Notes that the current task sends without telling when it begins: by
+ * io_uring, as a 32-bit program, in the kernel itself.
+ */
 static __always_inline void note_ring(struct writers *w, __u64 id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 any = id & SEVERAL << 32; /* of the process's workers */
 
 	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
-		id &= SEVERAL << 32; /* any of the process's workers */
+		id = any;
 	if (!w->ring || w->ring == id)
 		w->ring = id;
+	else if ((id == any || w->ring == any) && w->ring >> 32 == id >> 32)
+		w->ring = any;
 	else
-		w->ring = w->ring >> 32 == id >> 32 ? id & SEVERAL << 32 :
-						      SEVERAL;
+		w->ring = SEVERAL;
 }
 
 /*
- * A task that is not the only one was inside a send unseen: whose the units in
- * flight are is not known until counting begins anew. Nor is it of those that
- * were just handed over, which user space still holds.
+ * A task was inside a send unseen: whose the units in flight are is not known
+ * until counting begins anew. Nor is it of those that were just handed over,
+ * which user space marks as far as it still holds them.
  */
 static __always_inline void doubt_senders(struct writers *w, __u64 sender)
 {
+	bool concluded = w->synced || is_solo(w);
 	struct doubt_event *e;
 
 	__sync_fetch_and_add(&w->entered, 1); /* nobody is solo */
 	w->synced = 0;
+	if (!concluded)
+		return; /* all since the last doubt is marked */
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(LOSS_NOTE, 1);
@@ -369,24 +383,31 @@ static __always_inline void doubt_senders(struct writers *w, __u64 sender)
 }
 
 /*
- * Nobody told of the send's begin: it is by io_uring, by the kernel itself, or
- * the kernel skipped the program that would have told (v7.1).
+ * Nobody told of the send's begin: it is of a kind that none tells of, or the
+ * kernel skipped the program that would have told (v7.1).
  */
 static __always_inline struct writers *untold_writers(struct sock *to, __u64 id,
 						      bool *ring)
 {
-	struct sock *from = sender_to(to);
-	struct socket_state *sender = from ? socket_of(from) : NULL;
-	struct writers *w = sender ? writers_of(sender->number) : NULL;
+	struct socket_state *sender;
+	struct writers *w;
+	struct sock *from;
+	bool solo, none;
 
+	*ring = !in_watched_syscall();
+	from = *ring ? sender_to(to) : syscall_socket(&none);
+	sender = from ? socket_of(from) : NULL;
+	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
 		return NULL;
-	syscall_socket(ring);
+	solo = is_solo(w);
+	if (!w->only && alone_in_flight(from, to))
+		w->only = id;
 	if (*ring) {
-		if (!w->only && alone_in_flight(from, to))
-			w->only = id;
 		note_ring(w, id);
-	} else if (!is_solo(w) || w->only != id) {
+		if (solo && w->only && !is_solo(w))
+			doubt_senders(w, sender->number);
+	} else if (!solo || w->only != id) {
 		doubt_senders(w, sender->number);
 	}
 	remember_task(id);
@@ -403,7 +424,7 @@ static __always_inline int on_data_ready(struct sock *to)
 	struct run *r;
 	bool ring;
 
-	if (!is_unix(to) ||
+	if (!armed || !is_unix(to) ||
 	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN || is_self())
 		return 0;
 	if (queued_by(s, to)) {
@@ -472,13 +493,12 @@ static __always_inline __u64 run_task(struct writers *w, __u64 n, bool *sure)
 			continue;
 		*sure = r->upto == SURE ||
 			(r->upto && r->upto == read_now(&w->entered));
-		*sure = *sure && !(w->mixed && w->runs > 1);
 		break;
 	}
 	return task;
 }
 
-/* Fills in who sent the socket's n-th unit. */
+/* Fills in who sent the socket's n-th unit, to the event's receiver. */
 static __always_inline void fill_run(struct data_event *e, struct writers *w,
 				     __u64 n)
 {
@@ -486,6 +506,10 @@ static __always_inline void fill_run(struct data_event *e, struct writers *w,
 	bool sure = false, solo = is_solo(w);
 	__u64 task;
 
+	/* Told of one receiver, taken by another: in which order is open. */
+	if (e->type == SOCK_DGRAM && w->to_number &&
+	    e->receiver != w->to_number)
+		w->mixed = 1;
 	if (n < w->queued)
 		task = run_task(w, n, &sure);
 	else if (solo)
@@ -493,7 +517,7 @@ static __always_inline void fill_run(struct data_event *e, struct writers *w,
 	else
 		task = untold_task(w, e->sender, &sure);
 	/* Sends by io_uring begin unseen: counts may be off by one. */
-	sure = solo || (sure && w->synced && !w->ring);
+	sure = solo || (sure && w->synced && !w->mixed && !w->ring);
 	t = bpf_map_lookup_elem(&tasks, &task);
 	if (!t)
 		return;

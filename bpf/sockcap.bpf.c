@@ -203,7 +203,7 @@ int BPF_KRETPROBE(kprobe_appended, int ret)
 	return on_append(SKB(a.skb), a.page, a.offset, a.size);
 }
 
-/* Receive side, classic tracepoints: never lost to preemption (v7.x). */
+/* Receive side, classic tracepoints: never preempted (v7.x). */
 
 static __always_inline __u64 argument(void *ctx, __u32 at)
 {

@@ -285,8 +285,8 @@ static __always_inline bool unchanged(struct socket_state *st, struct sock *sk)
 }
 
 /*
- * The state of a socket, made if need be. NULL only if the map is full. Called
- * with the socket alive (or dead but still owner of an skb).
+ * The state of a socket, made if need be. NULL if the map is full, or another
+ * CPU does not get it ready in time. Called with the socket alive (or dead but still owner of an skb).
  */
 static __always_inline struct socket_state *socket_of(struct sock *sk)
 {

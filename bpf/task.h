@@ -8,15 +8,25 @@
 
 #if defined(__TARGET_ARCH_x86)
 #define NR_CLOSE 3
-#define NR_SPLICE 275
-#define NR_SENDFILE 40
+#define NR_WRITE 1
+#define NR_WRITEV 20
+#define NR_PWRITEV2 328
+#define NR_SENDTO 44
+#define NR_SENDMSG 46
 #define NR_SENDMMSG 307
+#define NR_SENDFILE 40
+#define NR_SPLICE 275
 #define USER_CODE 0x33 /* __USER_CS */
 #else
 #define NR_CLOSE 57
-#define NR_SPLICE 76
-#define NR_SENDFILE 71
+#define NR_WRITE 64
+#define NR_WRITEV 66
+#define NR_PWRITEV2 287
+#define NR_SENDTO 206
+#define NR_SENDMSG 211
 #define NR_SENDMMSG 269
+#define NR_SENDFILE 71
+#define NR_SPLICE 76
 #endif
 #define NR_IO_URING_ENTER 426
 
@@ -126,6 +136,20 @@ static __always_inline void saved_syscall(struct task_struct *task,
 	s->arg3 = (__u32)BPF_CORE_READ(r, user_regs.regs[2]);
 }
 #endif
+
+/* The current system call is one of those whose begin a program tells of. */
+static __always_inline bool in_watched_syscall(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct syscall s;
+
+	if (BPF_CORE_READ(task, flags) & (PF_IO_WORKER | PF_KTHREAD))
+		return false;
+	saved_syscall(task, &s);
+	return s.nr == NR_WRITE || s.nr == NR_WRITEV || s.nr == NR_PWRITEV2 ||
+	       s.nr == NR_SENDTO || s.nr == NR_SENDMSG || s.nr == NR_SENDMMSG ||
+	       s.nr == NR_SENDFILE || s.nr == NR_SPLICE;
+}
 
 /*
  * The AF_UNIX socket that the current system call names; *ring says that the

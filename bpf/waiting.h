@@ -21,6 +21,7 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	struct waiting shown = {}, *w;
 	struct job job = {};
 	__u64 first, owner = (__u64)from;
+	int lost;
 
 	sender = bpf_map_lookup_elem(&sockets, &owner);
 	receiver = bpf_map_lookup_elem(&sockets, &to);
@@ -48,8 +49,9 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 		bpf_map_delete_elem(&waits, &address);
 		return 0; /* its reader did not see that it is being shown */
 	}
-	if (!put_unit(&job, skb)) { /* not lost: its reader tells of it */
-		__sync_fetch_and_add(&counters[LOSS_RING], -1);
+	lost = put_unit(&job, skb);
+	if (lost != HANDED_OVER) { /* not lost: its reader tells of it */
+		count(lost == LOSS_MAP ? LOSS_MAP : LOSS_RING, -1);
 		bpf_map_delete_elem(&waits, &address);
 		return 0;
 	}

@@ -57,6 +57,7 @@ type Session struct {
 	units   *assembler
 	order   order
 	packet  pcapng.Packet // being filled
+	newest  int64         // boot time of the newest data that was read
 	stats   liveStats
 	waiting waiting
 	losses  losses
@@ -133,7 +134,7 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 			if !done {
 				s.scan()
 			}
-			if !s.hand(yield, done) {
+			if !s.hand(yield, bootTime(), done) {
 				return
 			}
 		}
@@ -161,7 +162,7 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 		}
 		s.take(&event)
 		if s.options.Immediate || n%64 == 63 {
-			if !s.hand(yield, false) {
+			if !s.hand(yield, s.newest, false) {
 				return false, nil
 			}
 		}
@@ -171,9 +172,9 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 	}
 }
 
-// hand gives the consumer what is due.
-func (s *Session) hand(yield func(*pcapng.Packet, error) bool, all bool) bool {
-	now := bootTime()
+// hand gives the consumer what is due, now that all records up to a boot time
+// have been read.
+func (s *Session) hand(yield func(*pcapng.Packet, error) bool, now int64, all bool) bool {
 	all = all || s.options.Immediate
 	for p := s.order.next(now, all); p != nil; p = s.order.next(now, all) {
 		if p.Event == pcapng.EventData {
@@ -190,6 +191,7 @@ func (s *Session) hand(yield func(*pcapng.Packet, error) bool, all bool) bool {
 func (s *Session) take(e *bpf.Event) {
 	switch e.Kind {
 	case bpf.KindData:
+		s.newest = max(s.newest, int64(e.Data.Time))
 		s.units.piece(&e.Data, e.Payload)
 	case bpf.KindSocket:
 		s.sockets.learn(&e.Socket)
@@ -203,7 +205,7 @@ func (s *Session) take(e *bpf.Event) {
 	case bpf.KindReader:
 		s.sockets.of(e.Reader.Receiver).read(&e.Reader)
 	case bpf.KindDoubt:
-		s.units.doubt(e.Doubt.Sender)
+		s.sockets.of(e.Doubt.Sender).doubted = e.Doubt.Time
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
 	}
 }
@@ -280,7 +282,7 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 		NetNS:   from.info.Netns,
 	}
 	p.Sender = pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: from.info.Inode}
-	if h.Flags&(bpf.DataNoSender|bpf.DataUnsureSender) != 0 {
+	if h.Flags&(bpf.DataNoSender|bpf.DataUnsureSender) != 0 || h.Time <= from.doubted {
 		p.Uncertain |= pcapng.UncertainSender
 	}
 	if h.Flags&bpf.DataNoSender == 0 {

@@ -275,7 +275,7 @@ func TestDoubt(t *testing.T) {
 	other := s.order.items[0].packet.Clone()
 	other.Data = []byte("other")
 	s.order.put(25, 3, other)
-	s.take(&bpf.Event{Kind: bpf.KindDoubt, Doubt: bpf.Doubt{Sender: 1}})
+	s.take(&bpf.Event{Kind: bpf.KindDoubt, Doubt: bpf.Doubt{Sender: 1, Time: 35}})
 	s.take(&bpf.Event{Kind: bpf.KindQueued, Unit: bpf.Unit{Unit: 30<<22 | 7, Time: 30, Offset: 2}})
 	s.units.piece(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Total: 1, Size: 1}, []byte("c"))
 	s.sends(2, 40, 3, "d", 0)

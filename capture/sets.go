@@ -183,7 +183,7 @@ func limits(set string) []string {
 	} else {
 		l = append(l, "unread data shows when its socket is closed")
 	}
-	if rawArguments("sock_send_length") == 0 {
+	if sym, err := loadSymbols(kernelSymbols[:]); err != nil || !countsSenders(sym) {
 		return append(l, "the sender is told by a tracepoint that taxes all allocations")
 	}
 	return append(l, "the sender is marked uncertain where several tasks were inside a send (--senders exact: never)")

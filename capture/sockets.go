@@ -23,6 +23,7 @@ type socket struct {
 	next    uint64 // offset after the last byte that was told of
 	skipped uint64 // bytes that the filter dropped since
 	last    int64  // time of the last packet from its receive queue
+	doubted uint64 // until when it is open which task sent on it
 	queue   []*unit
 
 	reader     bpf.Reader

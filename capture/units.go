@@ -199,15 +199,6 @@ func (a *assembler) consumed(e *bpf.Unit) {
 	a.settle(u)
 }
 
-// doubt marks what a sender has in the queues as of an uncertain task.
-func (a *assembler) doubt(sender uint64) {
-	for _, u := range a.open {
-		if u.head.Sender == sender {
-			u.head.Flags |= bpf.DataUnsureSender
-		}
-	}
-}
-
 // settle hands out what stands at the front of u's queue and is decided.
 func (a *assembler) settle(u *unit) {
 	to := u.to
