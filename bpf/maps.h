@@ -98,10 +98,10 @@ struct socket_state {
 	__u64 inside;	/* tasks inside a send */
 	__u64 reader;	/* pid_tgid of the last reader */
 	__u64 pager;	/* pid_tgid of who appends pages, all ones: several */
-	__u32 announced;
-	__u32 disordered; /* some of what it sent was purged out of order */
-	__u32 own;	  /* carries our own output */
-	__u32 pad;
+	__u16 announced;
+	__u16 disordered; /* some of what it sent was purged out of order */
+	__u16 own;	  /* carries our own output */
+	__u16 pad;
 };
 
 struct {

@@ -207,7 +207,7 @@ static __always_inline void note_reader(struct socket_state *receiver)
  */
 static __always_inline bool claim_shown(__u64 unit)
 {
-	struct claim claim = { 0, unit };
+	__u64 claim = claim_of(0, unit);
 
 	return !is_claimed(&claim);
 }

@@ -66,43 +66,31 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	return 0;
 }
 
-static __always_inline bool has_waited(__u64 skb, struct socket_state *receiver,
-				       __u64 index, __u64 now)
+/*
+ * Whether an skb was seen at this place of the receiver's queue long enough ago
+ * and is not shown yet. Global, so that the verifier follows the loop over it without
+ * it, as those below.
+ */
+__attribute__((noinline)) int has_waited(__u64 skb, __u64 receiver, __u64 index)
 {
 	struct waiting *w = bpf_map_lookup_elem(&waits, &skb), fresh = {};
+	__u64 now = bpf_ktime_get_boot_ns();
 
-	if (w && w->index == index && w->receiver == receiver->number)
+	if (w && w->index == index && w->receiver == receiver)
 		return !w->shown && now - w->since >= waiting_ns;
 	fresh.since = now;
 	fresh.index = index;
-	fresh.receiver = receiver->number;
+	fresh.receiver = receiver;
 	bpf_map_update_elem(&waits, &skb, &fresh, BPF_ANY);
-	return false;
+	return 0;
 }
 
-/* Makes the state of an skb's sender; here, to spare show_waiting's stack. */
-static __always_inline struct socket_state *owner_state(struct sk_buff *skb)
+/* Makes the state of an skb's sender. Global, to spare show_waiting's stack. */
+__attribute__((noinline)) int has_owner(__u64 skb)
 {
-	struct sock *from = BPF_CORE_READ(skb, sk);
+	struct sock *from = BPF_CORE_READ((struct sk_buff *)skb, sk);
 
-	return from && is_unix(from) ? socket_of(from) : NULL;
-}
-
-/*
- * The unit at a place of to's queue, behind so many bytes. Global, as above.
- * Returns 0 if the queue has moved on meanwhile.
- */
-__attribute__((noinline)) int visit_waiting(__u64 skb, __u64 to, __u64 first,
-					    __u64 place, __u64 ahead)
-{
-	struct socket_state *receiver = bpf_map_lookup_elem(&sockets, &to);
-
-	if (!receiver || receiver->consumed != first)
-		return 0;
-	if (has_waited(skb, receiver, first + place, bpf_ktime_get_boot_ns()) &&
-	    owner_state((void *)skb))
-		show_waiting(skb, to, place, ahead);
-	return 1;
+	return from && is_unix(from) && socket_of(from);
 }
 
 static __always_inline int on_socket(struct sock *to)
@@ -122,9 +110,11 @@ static __always_inline int on_socket(struct sock *to)
 		return 0;
 	first = receiver->consumed;
 	for (i = 0; i < MAX_WAITING; i++) {
-		if (!skb || skb == head ||
-		    !visit_waiting(skb, (__u64)to, first, i, ahead))
+		if (!skb || skb == head || receiver->consumed != first)
 			break;
+		if (has_waited(skb, receiver->number, first + i) &&
+		    has_owner(skb))
+			show_waiting(skb, (__u64)to, i, ahead);
 		ahead += BPF_CORE_READ((struct sk_buff *)skb, len);
 		bpf_probe_read_kernel(&skb, sizeof(skb), (void *)skb);
 	}
