@@ -75,13 +75,15 @@ func (r *reason) Unwrap() error { return r.err }
 
 // refine says why a set was refused, where the kernel's error says too little.
 func refine(set string, err error) error {
-	lockdown, _ := os.ReadFile("/sys/kernel/security/lockdown")
+	lockdown, unknown := os.ReadFile("/sys/kernel/security/lockdown")
 	locked := strings.Contains(string(lockdown), "[integrity]") || strings.Contains(string(lockdown), "[confidentiality]")
 	switch {
 	case set == hooksKprobe && errors.Is(err, fs.ErrNotExist):
 		return &reason{"this kernel has no kprobes", err}
 	case set != hooksTracepoint && locked && errors.Is(err, unix.EPERM):
 		return &reason{"the kernel is locked down", err}
+	case set != hooksTracepoint && unknown != nil && errors.Is(err, unix.EPERM):
+		return &reason{"the kernel refuses such programs, as when it is locked down", err}
 	case set == hooksFentry && errors.Is(err, ebpf.ErrNotSupported):
 		return &reason{"this kernel has no fentry", err}
 	}
