@@ -286,6 +286,33 @@ func TestUnorderedEvents(t *testing.T) {
 	s.quiet(t, "late.pcapng")
 }
 
+// A refused connect is a reset, of a conversation of its own.
+func TestRefusedConnectIsReset(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	c := converse("/run/docker.sock", 0)
+	c.event(pcapng.EventRefused, client).Errno = 111
+	c.event(pcapng.EventRefused, client).Errno = 2
+	c.packets[1].Role = pcapng.RoleUnknown
+	c.id = 1
+	c.event(pcapng.EventRefused, client).Errno = 11
+	c.send(client, httpRequest("/"), large)
+	c.event(pcapng.EventRefused, client).Errno = 32 // a send, of a connection that there is
+	s.capture(t, "refused.pcapng", c.packets...)
+	got := s.rows(t, "refused.pcapng", "-2", "-Y", "sockcap.expert.refused", "-T", "fields", "-e", "sockcap.errno",
+		"-e", "tcp.flags.reset", "-e", "tcp.stream", "-e", "tcp.srcport")
+	want := [][]string{{"111", "1", "0", "80"}, {"2", "1", "1", "80"}, {"11", "1", "2", "80"}, {"32", "", "", ""}}
+	for i := range got { // 4.4 and later say True
+		got[i][1] = strings.Replace(got[i][1], "True", "1", 1)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("refused (-want +got):\n%s", d)
+	}
+	if row := s.columns(t, "refused.pcapng")[1]; row[0] != "docker[27806]" || row[3] != "refused ENOENT /run/docker.sock" {
+		t.Errorf("columns %q", row)
+	}
+}
+
 func TestGapIsShown(t *testing.T) {
 	t.Parallel()
 	s := newShark(t)

@@ -50,6 +50,13 @@ func pgMessage(kind string, body string) []byte {
 	return append(b, body...)
 }
 
+func word(n uint32) string { return string(binary.LittleEndian.AppendUint32(nil, n)) }
+
+// waylandMessage is a request or event: The Wayland Protocol, Wire Format.
+func waylandMessage(object, opcode uint32, arguments string) string {
+	return word(object) + word(uint32(8+len(arguments))<<16|opcode) + arguments
+}
+
 // protocolExchanges has one of each protocol that the dissector knows.
 func protocolExchanges() []exchange {
 	talk := func(path string, piece int, turns ...string) []pcapng.Packet {
@@ -65,6 +72,18 @@ func protocolExchanges() []exchange {
 	query := string(pgMessage("Q", "select 1\x00"))
 	ready := string(pgMessage("R", "\x00\x00\x00\x00")) + string(pgMessage("Z", "I"))
 	preface := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	fcgi := "\x01\x01\x00\x01\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+	mqtt := "\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02me"
+	mongo := "\x21\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\xdd\x07\x00\x00\x00\x00\x00\x00\x00\x0c\x00\x00\x00\x10a\x00\x01\x00\x00\x00\x00"
+	varlink := `{"method":"io.systemd.UserDatabase.GetUserRecord","parameters":{"error":"no","uid":7}}` + "\x00"
+	varlinkReply := `{"error":"no.\"such","parameters":{}}` + "\x00"
+	qmp := `{"execute": "query-status"}` + "\n"
+	ovsdb := `{"method":"echo","params":["}\"{"],"id":"echo"}`
+	ovsdb += ovsdb
+	ttrpc := "\x00\x00\x00\x1d\x00\x00\x00\x01\x01\x00\x0a\x14containerd.task.v2.T\x12\x05State"
+	wayland := waylandMessage(1, 1, word(2)) + waylandMessage(1, 0, word(3))
+	waylandReply := waylandMessage(2, 0, word(7)+word(7)+"wl_shm\x00\x00"+word(1)) + waylandMessage(3, 0, word(7))
+	waylandCall := waylandMessage(2, 0, word(7)+word(7)+"wl_shm\x00\x00"+word(1)+word(4)) + waylandMessage(4, 0, word(5)+word(4096))
 	redis := "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"
 	return []exchange{
 		{"http", talk("/run/docker.sock", large, string(httpRequest("/")), string(httpResponse([]byte("OK")))), "http", 2},
@@ -82,6 +101,34 @@ func protocolExchanges() []exchange {
 			`sockcap_dbus.sasl == "BEGIN" && !dbus`, 1},
 		{"dbus begun before", talk("/run/user/1000/bus", large, hello), "dbus", 1},
 		{"memcached", talk("/run/memcached.sock", large, "get k\r\n", "VALUE k 0 1\r\n1\r\nEND\r\n"), "memcache", 2},
+		{"fcgi", talk("/run/php/php8.2-fpm.sock", large, fcgi), "fcgi.id == 1", 1},
+		{"fcgi guessed", talk("/x", large, fcgi), "fcgi.id == 1", 1},
+		{"ldap", talk("/run/slapd/ldapi", large, "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"), "ldap.version == 3", 1},
+		{"lmtp", talk("/run/dovecot/lmtp", large, "LHLO me\r\n", "250 you\r\n"), "smtp", 2},
+		{"lmtp guessed", talk("/x", large, "LHLO me\r\n", "250 you\r\n"), "smtp", 2},
+		{"mqtt", talk("/run/mosquitto/mqtt.sock", large, mqtt), `mqtt.clientid == "me"`, 1},
+		{"mqtt guessed", talk("/x", large, mqtt), `mqtt.clientid == "me"`, 1},
+		{"mongo", talk("/tmp/mongodb-27017.sock", large, mongo), "mongo.opcode == 2013", 1},
+		{"varlink", talk("/run/systemd/userdb/io.systemd.DynamicUser", 7, varlink, varlinkReply),
+			`sockcap_varlink.method == "io.systemd.UserDatabase.GetUserRecord" || sockcap_varlink.error contains "such"`, 2},
+		{"varlink guessed", talk("/x", large, varlink, varlinkReply), `json.key == "parameters"`, 2},
+		{"qmp", talk("/tmp/qmp.sock", 5, qmp, `{"QMP": {"version": {}}}`+"\r\n"+
+			`{"return": {"a": [1, {}]}}`+"\r\n"+`{"event": "STOP"}`+"\r\n"),
+			`sockcap_qmp.execute == "query-status" || sockcap_qmp.return || sockcap_qmp.event == "STOP"`, 3},
+		{"qmp guessed", talk("/x", large, "", `{"QMP": {}}`+"\r\n", qmp), `sockcap_qmp.execute == "query-status"`, 1},
+		{"json without separators", talk("/run/openvswitch/db.sock", 9, ovsdb, ovsdb),
+			`sockcap_json.method == "echo" && json.value.string contains "}"`, 4},
+		{"milter", talk("/run/opendkim/milter.sock", 3, "\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff"+
+			"\x00\x00\x00\x05Hme\x00\x00", "\x00\x00\x00\x01c"),
+			`sockcap_milter.kind in {"Negotiate options", "HELO", "Continue"}`, 3},
+		{"ssh-agent", talk("/tmp/ssh-XXXXabc/agent.17", large, "\x00\x00\x00\x01\x0b", "\x00\x00\x00\x05\x0c\x00\x00\x00\x00"),
+			`sockcap_ssh_agent.kind in {"Request identities", "Identities answer"}`, 2},
+		{"ssh-agent guessed", talk("/x", large, "\x00\x00\x00\x01\x0b", "\x00\x00\x00\x05\x0c\x00\x00\x00\x00"), "sockcap_ssh_agent", 2},
+		{"ttrpc", talk("/run/containerd/s/0123abc", 4, ttrpc, "\x00\x00\x00\x02\x00\x00\x00\x01\x02\x00\x12\x00"),
+			`sockcap_ttrpc.method == "State" || sockcap_ttrpc.kind == "Response"`, 2},
+		{"wayland", talk("/run/user/1000/wayland-0", 5, wayland, waylandReply, waylandCall),
+			`sockcap_wayland.argument == "\"wl_shm\"" || sockcap_wayland.call == "create_pool"`, 3},
+		{"wayland begun before", talk("/run/user/1000/wayland-0", large, "\x07\x00\x00\x00\x02\x00\x08\x00"), "sockcap_wayland.opcode == 2", 1},
 		{"unknown", talk("/x", large, "some line\nof text", "answer"), "tcp && data", 2},
 	}
 }
@@ -132,21 +179,36 @@ func TestDatagrams(t *testing.T) {
 	line := "<13>Jan  2 03:04:05 host me[5]: a line"
 	piece := datagram(pcapng.Datagram, "/dev/log", line)
 	piece.Continued = true
-	s.capture(t, "dgram.pcapng",
+	packets := []pcapng.Packet{
 		datagram(pcapng.Datagram, "/dev/log", line),
 		piece,
 		datagram(pcapng.Datagram, "/run/systemd/notify", "READY=1\nSTATUS=up"),
+		datagram(pcapng.Datagram, "/run/systemd/journal/socket",
+			"SYSLOG_IDENTIFIER=me\nMESSAGE\n\x03\x00\x00\x00\x00\x00\x00\x00a\nb\nPRIORITY=6\n"),
 		datagram(pcapng.SeqPacket, "/run/udev/control", "\x00\x01"),
 		datagram(pcapng.Datagram, "/run/empty", ""),
 		datagram(pcapng.Datagram, "/run/big", strings.Repeat("x", 200_000)),
-	)
+		datagram(pcapng.Datagram, "/run/other", line),
+	}
+	for i := range packets {
+		packets[i].Role = client
+		packets[i].ConnID = uint64(i + 1)
+	}
+	unknown := packets[0] // by whom, to whom
+	unknown.Role, unknown.ConnID = pcapng.RoleUnknown, 0
+	packets = append(packets, unknown)
+	s.capture(t, "dgram.pcapng", packets...)
+	syslog := "USER.NOTICE: Jan  2 03:04:05 host me[5]: a line"
 	want := [][]string{
-		{"logger[5]", "/dev/log", "Syslog", "USER.NOTICE: Jan  2 03:04:05 host me[5]: a line"},
+		{"logger[5]", "/dev/log", "Syslog", syslog},
 		{"logger[5]", "/dev/log", "sockcap", "/dev/log dgram length 38: " + line},
-		{"logger[5]", "/run/systemd/notify", "sockcap", "/run/systemd/notify dgram length 17: READY=1"},
+		{"logger[5]", "/run/systemd/notify", "sd_notify", "READY=1 STATUS=up"},
+		{"logger[5]", "/run/systemd/journal/socket", "Journal", `me: a\x0ab`},
 		{"logger[5]", "/run/udev/control", "sockcap", "/run/udev/control seqpacket length 2"},
 		{"logger[5]", "/run/empty", "sockcap", "/run/empty dgram length 0"},
 		{"logger[5]", "/run/big", "sockcap", "/run/big dgram length 200000: " + strings.Repeat("x", 80)},
+		{"logger[5]", "/run/other", "Syslog", syslog},
+		{"logger[5]", "/dev/log", "Syslog", syslog},
 	}
 	got := s.columns(t, "dgram.pcapng")
 	for i := range got { // the length of syslog's info differs by version
@@ -155,8 +217,54 @@ func TestDatagrams(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("columns (-want +got):\n%s", d)
 	}
-	if n := s.count(t, "dgram.pcapng", "tcp || udp"); n != 0 {
-		t.Errorf("%d datagrams became segments", n)
+	for filter, want := range map[string]int{
+		"tcp": 0, "udp": len(packets) - 2, "_ws.expert.severity >= \"Warning\"": 0, // the piece and the unknown one
+		`sockcap_journal.name == "PRIORITY" && sockcap_journal.value == "6"`: 1,
+	} {
+		if n := s.count(t, "dgram.pcapng", filter); n != want {
+			t.Errorf("%s: %d records, want %d", filter, n, want)
+		}
+	}
+	// The number of each datagram's conversation follows the records.
+	out := s.run(t, "-r", s.path("dgram.pcapng"), "-q", "-z", "follow,udp,raw,5")
+	if n := strings.Count(out, "78"); n != 200_000 {
+		t.Errorf("follow: %d of 200000 bytes of the large one", n)
+	}
+}
+
+// Which protocol a path means is the user's to say, for all paths at once by
+// preference and for one by Decode As.
+func TestProtocolsByPreference(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	var packets []pcapng.Packet
+	for i, path := range []string{"/opt/a=b/app.sock", "/opt/c.sock", "/run/docker.sock", "@\x00odd", ""} {
+		c := converse(path, uint64(i+1))
+		c.send(client, []byte(`{"a":"b"}`), large)
+		packets = append(packets, c.packets...)
+	}
+	s.capture(t, "chosen.pcapng", packets...)
+	streams := func(args ...string) string {
+		var got []string
+		for _, row := range s.rows(t, "chosen.pcapng", append(args, "-T", "fields", "-e", "sockcap.stream")...) {
+			got = append(got, row[0])
+		}
+		return strings.Join(got, " ")
+	}
+	prefer := "sockcap.protocols: /opt/a=b/*=data-text-lines ;*/c.sock=msgpack;/run/*.sock=json; nonsense ;/opt/?.sock=json;@*odd=x-y"
+	for filter, want := range map[string]string{
+		"data-text-lines": "0", `frame.protocols contains "msgpack"`: "1", "json": "2 3 4", "sockcap.expert.protocol": "3",
+	} {
+		if got := streams("-o", prefer, "-Y", filter); got != want {
+			t.Errorf("%s: streams %q, want %q", filter, got, want)
+		}
+	}
+	if got := streams("-Y", "json"); got != "0 1 3 4" {
+		t.Errorf("without preference: json on streams %q", got)
+	}
+	port := s.rows(t, "chosen.pcapng", "-Y", "sockcap.stream == 1", "-T", "fields", "-e", "tcp.dstport")[0][0]
+	if got := streams("-d", "tcp.port=="+port+",echo", "-Y", "echo"); got != "1" {
+		t.Errorf("decode as, port %s: streams %q", port, got)
 	}
 }
 

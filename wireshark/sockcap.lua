@@ -136,6 +136,9 @@ for name, row in pairs({
   lost = { "Bytes lost before this record", expert.group.SEQUENCE, expert.severity.WARN },
   skipped = { "Bytes left out by the filter before this record", expert.group.SEQUENCE, expert.severity.NOTE },
   uncertain = { "The kernel could not tell for sure", expert.group.SEQUENCE, expert.severity.NOTE },
+  refused = { "A connect or a send was refused", expert.group.RESPONSE_CODE, expert.severity.WARN },
+  fds = { "Descriptors were passed", expert.group.COMMENTS_GROUP, expert.severity.NOTE },
+  protocol = { "The dissector asked for is not there", expert.group.UNDECODED, expert.severity.WARN },
   continued = { "Later piece of a larger unit", expert.group.REASSEMBLE, expert.severity.CHAT },
 }) do
   X[name] = ProtoExpert.new("sockcap.expert." .. name, row[1], row[2], row[3])
@@ -301,6 +304,7 @@ local ON_OPTION = {
     rec.latency = u64(bytes, 0) / 1e9
     view:add("latency", range, rec.latency)
   end,
+  [17] = function(_, bytes, view) view:expert("fds", "%d passed", u32(bytes, 0)) end,
   [18] = function(_, bytes, view, range)
     if bytes:sub(1, 4) ~= ONES4 then view:add("fd.num", range(0, 4)) end
     view:add("fd.kind", range(4, 1), FD_KIND[bytes:byte(5)] or tostring(bytes:byte(5)))
@@ -387,43 +391,619 @@ local function add_payload(view, tvb, rec)
   end
 end
 
+-- Protocols on streams.
+
+-- A protocol that Wireshark does not know, or knows only one message at a
+-- time, is shown by a Proto of ours. Its fields by name; kind is a ProtoField's.
+local function define_proto(abbr, title, rows)
+  local proto, own, list = Proto(abbr, title), {}, {}
+  for _, row in ipairs(rows) do
+    list[#list + 1] = ProtoField[row[2]](abbr .. "." .. row[1], row[3])
+    own[row[1]] = list[#list]
+  end
+  proto.fields = list
+  return proto, own
+end
+
+-- field is a visible field of text that may be hostile.
+local function add_text(tree, field, range, text) return tree:add(field, range, printable(text)) end
+
+local function set_info(pinfo, protocol, texts)
+  pinfo.cols.protocol = protocol
+  pinfo.cols.info = table.concat(texts, ", ")
+end
+
+local tcp, udp, data = Dissector.get("tcp"), Dissector.get("udp"), Dissector.get("data")
+local tcp_port, udp_port = DissectorTable.get("tcp.port"), DissectorTable.get("udp.port")
+
+local MESSAGE_MAX = 134217728 -- D-Bus specification, Message Protocol; no other here allows more
+
+-- each_message cuts a stream into messages, however they are spread over
+-- records. size_of(tvb, at, left) is the length of the one at at, and whatever
+-- it learnt of it; nil if there is none, 0 if more bytes are needed to tell.
+-- show shows one and may return a text for the info column.
+local function each_message(protocol, tvb, pinfo, tree, size_of, show)
+  local have, at, texts = tvb:captured_len(), 0, {}
+  while at < have do
+    local size, learnt = size_of(tvb, at, have - at)
+    if not size or size > MESSAGE_MAX then -- what follows can't be told apart
+      data:call(tvb(at):tvb(), pinfo, tree)
+      break
+    end
+    if size == 0 or size > have - at then
+      pinfo.desegment_offset = at
+      pinfo.desegment_len = size == 0 and DESEGMENT_ONE_MORE_SEGMENT or size - (have - at)
+      break
+    end
+    if #texts < 16 then
+      texts[#texts + 1] = show(tvb, at, size, pinfo, tree, learnt)
+    else
+      show(tvb, at, size, pinfo, tree, learnt)
+    end
+    at = at + size
+  end
+  if #texts > 0 then set_info(pinfo, protocol, texts) end
+  return have
+end
+
+-- D-Bus: lines of SASL, then messages, which the dbus dissector takes one at a
+-- time. It has a name only from 4.4 on, a link type in all.
+local dbus, dbus_field = define_proto("sockcap_dbus", "D-Bus stream", { { "sasl", "string", "Authentication" } })
+local dbus_message = DissectorTable.get("wtap_encap"):get_dissector(wtap.DBUS)
+
+local function dbus_line_size(tvb, at, left)
+  local bytes = tvb:raw(at, math.min(left, 4096))
+  if bytes == "\0" then return 1, "line" end
+  local size = bytes:find("\n", 1, true)
+  if not size then return #bytes < 4096 and 0 or nil end
+  return size, "line"
+end
+
+local function dbus_size(tvb, at, left)
+  local order = tvb(at, 1):uint()
+  local little = order == 0x6c -- l
+  local kind = left > 1 and tvb(at + 1, 1):uint() or 1
+  if not little and order ~= 0x42 or kind < 1 or kind > 4 then return dbus_line_size(tvb, at, left) end -- B; BEGIN
+  if left < 16 then return 0 end
+  if tvb(at + 3, 1):uint() ~= 1 then return dbus_line_size(tvb, at, left) end
+  local body, array = tvb(at + 4, 4), tvb(at + 12, 4)
+  if little then body, array = body:le_uint(), array:le_uint() else body, array = body:uint(), array:uint() end
+  return 16 + math.ceil(array / 8) * 8 + body, "message"
+end
+
+local function show_dbus(tvb, at, size, pinfo, tree, kind)
+  if kind == "message" then
+    pcall(dbus_message.call, dbus_message, tvb(at, size):tvb(), pinfo, tree)
+    return nil -- which has filled the column
+  end
+  local text = tvb:raw(at, size):gsub("^\0", ""):gsub("\r?\n$", "")
+  add_text(tree:add(dbus, tvb(at, size)), dbus_field.sasl, tvb(at, size), text)
+  return printable(text)
+end
+
+function dbus.dissector(tvb, pinfo, tree)
+  return each_message("D-Bus", tvb, pinfo, tree, dbus_size, show_dbus)
+end
+
+-- JSON texts one after the other, with white space, NULs or nothing between:
+-- varlink, QEMU's monitor and guest agent, OVSDB and the like.
+
+-- json_string is the place after the string that begins at at, nil if its end
+-- is not there.
+local function json_string(bytes, at)
+  repeat
+    at = bytes:find('["\\]', at + 1)
+    if not at then return nil end
+    local quote = bytes:byte(at) == 34
+    if not quote then at = at + 1 end
+  until quote
+  return at + 1
+end
+
+-- json_size walks over one text with the white space after it, and learns the
+-- names at its top, with those values that are strings, the rest as true.
+local function json_size(tvb, at, left)
+  local bytes = tvb:raw(at, left)
+  local first = bytes:find("[^%s\0]")
+  if not first then return left, {} end
+  if not bytes:find("^[{%[]", first) then return nil end
+  local top, depth, pos, name = {}, 0, first, nil
+  repeat
+    pos = bytes:find('["{}%[%],]', pos)
+    if not pos then return 0 end
+    local c = bytes:sub(pos, pos)
+    if c == '"' then
+      local last = json_string(bytes, pos)
+      if not last then return 0 end
+      if depth == 1 then
+        local text = bytes:sub(pos + 1, last - 2)
+        if name then
+          top[name] = text
+        elseif bytes:find("^%s*:", last) then
+          name, top[text] = text, true
+        end
+      end
+      pos = last
+    else
+      if c == "{" or c == "[" then depth = depth + 1 elseif c ~= "," then depth = depth - 1 end
+      if depth == 1 then name = nil end
+      pos = pos + 1
+    end
+  until depth == 0
+  return (bytes:find("[^%s\0]", pos) or left + 1) - 1, top
+end
+
+local json_dissector = Dissector.get("json")
+
+-- json_proto makes a Proto for texts of which these names tell the story.
+local function json_proto(abbr, title, short, keys, describe)
+  local rows = {}
+  for i, name in ipairs(keys) do rows[i] = { name, "string", name:sub(1, 1):upper() .. name:sub(2) } end
+  local proto, field = define_proto(abbr, title, rows)
+  local function show(tvb, at, size, pinfo, tree, top)
+    local range = tvb(at, size)
+    local bytes = tvb:raw(at, size)
+    local last = bytes:find("[%s\0]*$") - 1
+    if last == 0 then return nil end -- nothing but white space
+    local t = tree:add(proto, range)
+    for _, name in ipairs(keys) do
+      if top[name] then add_text(t, field[name], range, top[name] == true and "" or top[name]) end
+    end
+    pcall(json_dissector.call, json_dissector, tvb(at, last):tvb(), pinfo, t)
+    local text = describe(top)
+    if text then t:append_text(": " .. printable(text)) end
+    return printable(text or bytes:sub(1, math.min(last, 80)))
+  end
+  function proto.dissector(tvb, pinfo, tree) return each_message(short, tvb, pinfo, tree, json_size, show) end
+end
+
+-- first_of says the first of these names that a text has, and its value.
+local function first_of(keys)
+  return function(top)
+    for _, name in ipairs(keys) do
+      if top[name] then return top[name] == true and name or name .. " " .. top[name] end
+    end
+  end
+end
+
+json_proto("sockcap_varlink", "Varlink", "Varlink", { "method", "error", "parameters" }, -- varlink.org
+  first_of({ "method", "error", "parameters" }))
+json_proto("sockcap_qmp", "QEMU Machine Protocol", "QMP",
+  { "execute", "event", "error", "return", "id" }, first_of({ "execute", "event", "error", "return", "QMP" }))
+json_proto("sockcap_json", "JSON stream", "JSON", { "method", "error", "id" },
+  first_of({ "method", "error", "result" }))
+
+-- Messages behind a length of 4 bytes: milter, ssh-agent, ttRPC.
+
+local function size_behind_length(extra, most)
+  return function(tvb, at, left)
+    if left < 4 then return 0 end
+    local size = tvb(at, 4):uint()
+    return size <= most and size + extra or nil
+  end
+end
+
+-- proto_of_kinds makes a Proto for messages that are a length, a byte that
+-- says the kind, and the rest. words names the kinds by role and byte.
+local function proto_of_kinds(abbr, title, short, most, word_of, detail)
+  local proto, field = define_proto(abbr, title,
+    { { "length", "uint32", "Length" }, { "kind", "string", "Kind" }, { "data", "bytes", "Data" } })
+  local size_of = size_behind_length(4, most)
+  local function show(tvb, at, size, _, tree)
+    local t = tree:add(proto, tvb(at, size))
+    t:add(field.length, tvb(at, 4))
+    if size == 4 then return "empty" end
+    local word = word_of(tvb(at + 4, 1):uint())
+    add_text(t, field.kind, tvb(at + 4, 1), word)
+    if size > 5 then t:add(field.data, tvb(at + 5, size - 5)) end
+    local more = detail(word, size > 5 and tvb:raw(at + 5, math.min(size - 5, 256)) or "")
+    t:append_text(", " .. printable(word))
+    return printable(more and word .. " " .. more or word)
+  end
+  function proto.dissector(tvb, pinfo, tree) return each_message(short, tvb, pinfo, tree, size_of, show) end
+end
+
+local MILTER = { -- libmilter, mfdef.h: what the mail server says in capitals, but for its answer to O
+  A = "Abort", B = "Body", C = "Connect", D = "Macro", E = "End of body", H = "HELO", K = "Quit, new connection",
+  L = "Header", M = "MAIL FROM", N = "End of headers", O = "Negotiate options", Q = "Quit", R = "RCPT TO", T = "DATA",
+  U = "Unknown command",
+  ["+"] = "Add recipient", ["-"] = "Delete recipient", ["2"] = "Add recipient with arguments", ["4"] = "Shutdown",
+  a = "Accept", b = "Replace body", c = "Continue", d = "Discard", e = "Change sender", f = "Fail connection",
+  h = "Add header", i = "Insert header", l = "Set symbol list", m = "Change header", p = "Progress",
+  q = "Quarantine", r = "Reject", s = "Skip", t = "Temporary failure", y = "Reply code",
+}
+local MILTER_TEXT = { HELO = 1, Header = 1, ["MAIL FROM"] = 1, ["RCPT TO"] = 1, Connect = 1, ["Reply code"] = 1,
+  ["Add header"] = 1, Quarantine = 1, ["Add recipient"] = 1 }
+
+proto_of_kinds("sockcap_milter", "Milter", "Milter", 1048576,
+  function(byte) return MILTER[string.char(byte)] or tostring(byte) end,
+  function(word, rest) if MILTER_TEXT[word] then return (rest:gsub("\0+$", ""):gsub("\0", " ")) end end)
+
+local SSH_AGENT = { -- draft-ietf-sshm-ssh-agent, section 6.1
+  [5] = "Failure", [6] = "Success", [11] = "Request identities", [12] = "Identities answer", [13] = "Sign request",
+  [14] = "Sign response", [17] = "Add identity", [18] = "Remove identity", [19] = "Remove all identities",
+  [20] = "Add smart card key", [21] = "Remove smart card key", [22] = "Lock", [23] = "Unlock",
+  [25] = "Add constrained identity", [26] = "Add constrained smart card key", [27] = "Extension",
+  [28] = "Extension failure", [29] = "Extension response",
+}
+proto_of_kinds("sockcap_ssh_agent", "SSH agent", "SSH agent", 262144,
+  function(byte) return SSH_AGENT[byte] or tostring(byte) end,
+  function(word, rest)
+    if word == "Identities answer" and #rest >= 4 then return ("(%d)"):format(u32(rest, 0)) end
+    if word == "Extension" and #rest >= 4 then return rest:sub(5, 4 + u32(rest, 0)) end
+  end)
+
+-- ttRPC, which containerd talks to its shims: a header of 10 bytes, then a
+-- protobuf message, in requests and responses ttrpc's own (PROTOCOL.md there).
+local ttrpc, ttrpc_field = define_proto("sockcap_ttrpc", "ttRPC", {
+  { "length", "uint32", "Length" }, { "stream", "uint32", "Stream" }, { "kind", "string", "Kind" },
+  { "service", "string", "Service" }, { "method", "string", "Method" }, { "data", "bytes", "Message" },
+})
+local TTRPC = { "Request", "Response", "Data" }
+local ttrpc_size = size_behind_length(10, 4194304)
+
+-- protobuf_strings reads the length-delimited fields at the top of a message.
+local function protobuf_strings(bytes)
+  local found, at = {}, 1
+  local function varint()
+    local value, scale = 0, 1
+    repeat
+      local byte = bytes:byte(at)
+      if not byte or scale > 2 ^ 49 then return nil end
+      value, scale, at = value + byte % 128 * scale, scale * 128, at + 1
+    until byte < 128
+    return value
+  end
+  while at <= #bytes do
+    local key = varint()
+    if not key then break end
+    local wire = key % 8
+    if wire == 2 then
+      local size = varint()
+      if not size or size > #bytes - at + 1 then break end
+      found[math.floor(key / 8)] = bytes:sub(at, at + size - 1)
+      at = at + size
+    elseif wire == 0 then
+      if not varint() then break end
+    else
+      break
+    end
+  end
+  return found
+end
+
+local function show_ttrpc(tvb, at, size, _, tree)
+  local t, kind = tree:add(ttrpc, tvb(at, size)), tvb(at + 8, 1):uint()
+  local word = TTRPC[kind] or tostring(kind)
+  t:add(ttrpc_field.length, tvb(at, 4))
+  t:add(ttrpc_field.stream, tvb(at + 4, 4))
+  t:add(ttrpc_field.kind, tvb(at + 8, 1), word)
+  local text = ("%s %d"):format(word, tvb(at + 4, 4):uint())
+  if size > 10 then
+    local body = tvb(at + 10, size - 10)
+    t:add(ttrpc_field.data, body)
+    local found = kind == 1 and protobuf_strings(tvb:raw(at + 10, size - 10)) or {}
+    if found[1] and found[2] then
+      add_text(t, ttrpc_field.service, body, found[1])
+      add_text(t, ttrpc_field.method, body, found[2])
+      text = ("%s /%s/%s"):format(text, printable(found[1]), printable(found[2]))
+    end
+  end
+  t:append_text(", " .. text)
+  return text
+end
+
+function ttrpc.dissector(tvb, pinfo, tree)
+  local function size_of(...)
+    local _, _, left = ...
+    if left < 10 then return 0 end
+    return ttrpc_size(...)
+  end
+  return each_message("ttRPC", tvb, pinfo, tree, size_of, show_ttrpc)
+end
+
+-- Wayland: a message is the object's number, its size and opcode in one word,
+-- and arguments that the protocol's XML describes, in the byte order of the
+-- machine (The Wayland Protocol, chapter 4). Which interface an object has is
+-- learnt from the requests that made it. Arguments: i and u numbers, f fixed
+-- point, s string, o object, n new object and its interface, a array, h a
+-- descriptor, which is passed beside the bytes.
+local WAYLAND = { -- of each interface: requests, events
+  wl_display = { "sync:n=wl_callback get_registry:n=wl_registry", "error:o,u,s delete_id:u" },
+  wl_registry = { "bind:u,s,u,n", "global:u,s,u global_remove:u" },
+  wl_callback = { "", "done:u" },
+  wl_compositor = { "create_surface:n=wl_surface create_region:n=wl_region", "" },
+  wl_shm = { "create_pool:n=wl_shm_pool,h,i release", "format:u" },
+  wl_shm_pool = { "create_buffer:n=wl_buffer,i,i,i,i,u destroy resize:i", "" },
+  wl_buffer = { "destroy", "release" },
+  wl_surface = {
+    "destroy attach:o,i,i damage:i,i,i,i frame:n=wl_callback set_opaque_region:o set_input_region:o commit "
+      .. "set_buffer_transform:i set_buffer_scale:i damage_buffer:i,i,i,i offset:i,i",
+    "enter:o leave:o preferred_buffer_scale:i preferred_buffer_transform:u",
+  },
+  wl_region = { "destroy add:i,i,i,i subtract:i,i,i,i", "" },
+  wl_seat = { "get_pointer:n=wl_pointer get_keyboard:n=wl_keyboard get_touch:n=wl_touch release",
+    "capabilities:u name:s" },
+  wl_pointer = {
+    "set_cursor:u,o,i,i release",
+    "enter:u,o,f,f leave:u,o motion:u,f,f button:u,u,u,u axis:u,u,f frame axis_source:u axis_stop:u,u "
+      .. "axis_discrete:u,i axis_value120:u,i axis_relative_direction:u,u",
+  },
+  wl_keyboard = { "release",
+    "keymap:u,h,u enter:u,o,a leave:u,o key:u,u,u,u modifiers:u,u,u,u,u repeat_info:i,i" },
+  wl_touch = { "release",
+    "down:u,u,o,i,f,f up:u,u,i motion:u,i,f,f frame cancel shape:i,f,f orientation:i,f" },
+  wl_output = { "release", "geometry:i,i,i,i,i,s,s,i mode:u,i,i,i done scale:i name:s description:s" },
+  wl_subcompositor = { "destroy get_subsurface:n=wl_subsurface,o,o", "" },
+  wl_subsurface = { "destroy set_position:i,i place_above:o place_below:o set_sync set_desync", "" },
+  wl_data_device_manager = { "create_data_source:n=wl_data_source get_data_device:n=wl_data_device,o", "" },
+  wl_data_device = { "start_drag:o,o,o,u set_selection:o,u release",
+    "data_offer:n=wl_data_offer enter:u,o,f,f,o leave motion:u,f,f drop selection:o" },
+  wl_data_source = { "offer:s destroy set_actions:u",
+    "target:s send:s,h cancelled dnd_drop_performed dnd_finished action:u" },
+  wl_data_offer = { "accept:u,s receive:s,h destroy finish set_actions:u,u",
+    "offer:s source_actions:u action:u" },
+  xdg_wm_base = { "destroy create_positioner:n=xdg_positioner get_xdg_surface:n=xdg_surface,o pong:u", "ping:u" },
+  xdg_surface = { "destroy get_toplevel:n=xdg_toplevel get_popup:n=xdg_popup,o,o set_window_geometry:i,i,i,i "
+    .. "ack_configure:u", "configure:u" },
+  xdg_toplevel = {
+    "destroy set_parent:o set_title:s set_app_id:s show_window_menu:o,u,i,i move:o,u resize:o,u,u "
+      .. "set_max_size:i,i set_min_size:i,i set_maximized unset_maximized set_fullscreen:o unset_fullscreen "
+      .. "set_minimized",
+    "configure:i,i,a close configure_bounds:i,i wm_capabilities:a",
+  },
+}
+for _, directions in pairs(WAYLAND) do
+  for side, text in ipairs(directions) do
+    local calls = {}
+    for name, kinds in text:gmatch("([%w_]+):?(%S*)") do
+      local call = { name = name }
+      for kind, interface in kinds:gmatch("(%a)=?([%w_]*)") do call[#call + 1] = { kind, interface } end
+      calls[#calls + 1] = call
+    end
+    directions[side] = calls
+  end
+end
+
+local wayland, wayland_field = define_proto("sockcap_wayland", "Wayland", {
+  { "object", "uint32", "Object" }, { "interface", "string", "Interface" }, { "call", "string", "Request or event" },
+  { "opcode", "uint32", "Opcode" }, { "size", "uint32", "Size" }, { "argument", "string", "Argument" },
+  { "data", "bytes", "Arguments" },
+})
+
+local function wayland_size(tvb, at, left)
+  if left < 8 then return 0 end
+  local size, little = tvb(at + 6, 2):le_uint(), true
+  if size < 8 or size % 4 ~= 0 then size, little = tvb(at + 4, 2):uint(), false end
+  if size < 8 or size % 4 ~= 0 then return nil end
+  return size, little
+end
+
+-- wayland_arguments reads the arguments of a call as texts; made(number,
+-- interface) is told of each new object. It ends early where bytes are missing.
+local function wayland_arguments(call, tvb, at, last, little, made)
+  local texts, before = {}, nil
+  local function word(signed)
+    if last - at < 4 then return nil end
+    local range = tvb(at, 4)
+    at = at + 4
+    if signed then return little and range:le_int() or not little and range:int() end
+    return little and range:le_uint() or not little and range:uint()
+  end
+  for _, argument in ipairs(call) do
+    local kind, text = argument[1]
+    if kind == "h" then
+      text = "fd"
+    else
+      local value = word(kind == "i" or kind == "f")
+      if not value then break end
+      if kind == "s" or kind == "a" then
+        if value > last - at then break end
+        if kind == "s" then
+          before = value > 0 and tvb:raw(at, value):gsub("\0*$", "") or ""
+          text = '"' .. printable(before) .. '"'
+        else
+          text = ("array of %d bytes"):format(value)
+        end
+        at = math.min(at + math.ceil(value / 4) * 4, last)
+      elseif kind == "f" then
+        text = ("%g"):format(value / 256)
+      elseif kind == "o" then
+        text = value == 0 and "nil" or "#" .. value
+      elseif kind == "n" then
+        local interface = argument[2] ~= "" and argument[2] or before or "?"
+        made(value, interface)
+        text = ("new %s#%d"):format(printable(interface), value)
+      else
+        text = tostring(value)
+      end
+    end
+    texts[#texts + 1] = text
+  end
+  return texts
+end
+
+-- interface_of says what interface an object had when this message was sent:
+-- what the first reading of the file found is kept for the next.
+local function wayland_interface(connection, object, pinfo)
+  connection.objects = connection.objects or { [1] = "wl_display" }
+  connection.interfaces = connection.interfaces or {}
+  local index = pinfo.number .. "/" .. connection.calls
+  connection.calls = connection.calls + 1
+  if not pinfo.visited then connection.interfaces[index] = connection.objects[object] end
+  return connection.interfaces[index]
+end
+
+local current -- the connection whose bytes the tcp or udp dissector has
+
+local function show_wayland(tvb, at, size, pinfo, tree, little)
+  local connection = current
+  if not connection then return nil end
+  local object, code = tvb(at, 4), tvb(at + (little and 4 or 6), 2)
+  local number = little and object:le_uint() or object:uint()
+  local opcode = little and code:le_uint() or code:uint()
+  local interface = wayland_interface(connection, number, pinfo)
+  local calls = WAYLAND[interface]
+  local call = calls and calls[connection.side][opcode + 1]
+  local name = ("%s#%d.%s"):format(printable(interface or "object"), number, call and call.name or opcode)
+  local t = tree:add(wayland, tvb(at, size))
+  t:add(wayland_field.object, object, number)
+  if interface then add_text(t, wayland_field.interface, object, interface) end
+  if call then t:add(wayland_field.call, code, call.name) end
+  t:add(wayland_field.opcode, code, opcode)
+  t:add(wayland_field.size, tvb(at + (little and 6 or 4), 2), size)
+  local texts = call and wayland_arguments(call, tvb, at + 8, at + size, little, function(new, of)
+    if not pinfo.visited then connection.objects[new] = of end
+  end) or {}
+  for _, text in ipairs(texts) do t:add(wayland_field.argument, tvb(at + 8, size - 8), text) end
+  if size > 8 then t:add(wayland_field.data, tvb(at + 8, size - 8)) end
+  if not call and size > 8 then texts[1] = ("%d bytes"):format(size - 8) end
+  local text = ("%s(%s)"):format(name, table.concat(texts, ", "))
+  t:append_text(": " .. text)
+  return text
+end
+
+function wayland.dissector(tvb, pinfo, tree)
+  return each_message("Wayland", tvb, pinfo, tree, wayland_size, show_wayland)
+end
+
+-- Protocols in datagrams.
+
+-- pairs_proto makes a Proto for datagrams of NAME=value. A name alone on its
+-- line has, as in journald's own protocol, a length of 8 bytes and a value of
+-- any bytes after it.
+local function pairs_proto(abbr, title, short, describe)
+  local proto, field = define_proto(abbr, title,
+    { { "assignment", "string", "Assignment" }, { "name", "string", "Name" }, { "value", "string", "Value" } })
+  function proto.dissector(tvb, pinfo, tree)
+    local bytes, at, values, lines = tvb:raw(0, tvb:captured_len()), 1, {}, {}
+    local top = tree:add(proto, tvb())
+    while at <= #bytes do
+      local last = bytes:find("\n", at, true) or #bytes + 1
+      local first, split = at, bytes:find("=", at, true)
+      local name, value
+      if split and split < last then
+        name, value = bytes:sub(at, split - 1), bytes:sub(split + 1, last - 1)
+      elseif last + 8 <= #bytes and bytes:sub(last + 5, last + 8) == ZERO4 then
+        local size = tvb(last, 4):le_uint()
+        name, value = bytes:sub(at, last - 1), bytes:sub(last + 9, last + 8 + size)
+        last = math.min(last + 9 + size, #bytes + 1)
+      else
+        name, value = bytes:sub(at, last - 1), ""
+      end
+      at = last + 1
+      if name ~= "" then
+        local range = tvb(first - 1, math.min(last, #bytes) - first + 1)
+        local t = add_text(top, field.assignment, range, name .. "=" .. value)
+        add_text(t, field.name, range, name)
+        add_text(t, field.value, range, value)
+        values[name], lines[#lines + 1] = value, name .. "=" .. value
+      end
+    end
+    set_info(pinfo, short, { printable(describe(values, lines)) })
+    return #bytes
+  end
+end
+
+pairs_proto("sockcap_notify", "systemd notification", "sd_notify", -- sd_notify(3)
+  function(_, lines) return table.concat(lines, " ") end)
+pairs_proto("sockcap_journal", "Journal entry", "Journal", -- systemd: Native Journal Protocol
+  function(values)
+    local from = values.SYSLOG_IDENTIFIER and values.SYSLOG_IDENTIFIER .. ": " or ""
+    return from .. (values.MESSAGE or "no MESSAGE")
+  end)
+
 -- Which protocol a socket speaks.
 
 -- By the socket's path; the first row that matches wins. In a glob, * is any
--- bytes and ? any one byte.
-local STREAM_PATHS = {
-  { "*/docker.sock", "http" }, { "*/podman.sock", "http" },
-  { "*/containerd*.sock", "http2" }, { "*/crio.sock", "http2" },
-  { "*/.s.PGSQL.*", "pgsql" }, { "*mysql*.sock", "mysql" }, { "*maria*.sock", "mysql" },
-  { "*redis*.sock", "redis" }, { "*valkey*.sock", "redis" }, { "*memcached*", "memcached" },
-  { "*/.X11-unix/X*", "x11" },
-  { "*/dbus/system_bus_socket", "dbus" }, { "*/run/user/*/bus", "dbus" }, { "*/dbus-*", "dbus" },
-}
-local DATAGRAM_PATHS = {
-  { "*/log", "syslog" }, { "*/dev-log", "syslog" },
+-- bytes and ? any one byte. The protocols are those of OWN below, else the
+-- names that Wireshark's dissectors have in this version.
+local STREAM_PATHS = [[
+*/containerd*.sock.ttrpc=ttrpc */containerd/s/*=ttrpc @/containerd-shim/*=ttrpc
+*/containerd*.sock=http2 */crio.sock=http2 */cri-dockerd.sock=http2 */dockershim.sock=http2 */buildkitd.sock=http2
+*/kubelet/*.sock=http2 */kubelet/*reg.sock=http2 */csi*.sock=http2 */spire*.sock=http2
+*/docker.sock=http */docker/plugins/*.sock=http */podman.sock=http */podman/*.sock=http */snapd*.socket=http
+*/lxd*/unix.socket=http */incus*/unix.socket=http */cups.sock=http *gunicorn*.sock=http *unicorn*.sock=http
+*puma*.sock=http */tailscaled.sock=http */crowdsec*.sock=http
+*/dbus/system_bus_socket=dbus */run/user/*/bus=dbus */dbus-*=dbus */at-spi*/bus*=dbus */ibus/*=dbus
+*/systemd/private=dbus */system_bus_socket=dbus
+*/.s.PGSQL.*=pgsql *mysqlx*.sock=mysqlx *mysql*.sock=mysql *maria*.sock=mysql
+*redis*.sock=redis *valkey*.sock=redis *keydb*.sock=redis *memcached*=memcached *mongodb-*.sock=mongo
+*/.X11-unix/X*=x11 */wayland-*=wayland */pulse/native=pulse */.pulse-*/native=pulse
+*/ldapi=ldap */slapd-*.socket=ldap *mosquitto*=mqtt *mqtt*=mqtt
+*lmtp*=smtp *milter*=milter *opendkim*.sock=milter *opendmarc*.sock=milter *php*.sock=fcgi *fcgi*=fcgi *fastcgi*=fcgi
+*qmp*=qmp */libvirt/qemu/*/monitor.sock=qmp *qga*=qmp *guest_agent*=qmp
+*/io.systemd.*=varlink */run/varlink/*=varlink *varlink*=varlink */systemd/userdb/*=varlink
+*/openvswitch/*.sock=json */spdk*.sock=json
+*/ssh-*/agent.*=ssh-agent */openssh_agent=ssh-agent */keyring/ssh=ssh-agent */S.gpg-agent.ssh=ssh-agent
+*ssh-agent*=ssh-agent */rpcbind.sock=rpc *nbd*.sock=nbd *vnc*.sock=vnc *spice*.sock=spice
+]]
+local DATAGRAM_PATHS = [[
+*/dev/log=syslog */dev-log=syslog */journal/syslog=syslog */dev/log*=syslog */log=syslog
+*/systemd/journal/socket=journal */journal.*/socket=journal */systemd/notify*=notify *notify*=notify
+]]
+
+-- What is ours, has no name in every version, or is called otherwise here.
+-- A port is where the tcp dissector has it in all versions.
+local OWN = {
+  dbus = { name = "sockcap_dbus" }, json = { name = "sockcap_json" }, milter = { name = "sockcap_milter" },
+  qmp = { name = "sockcap_qmp" }, ["ssh-agent"] = { name = "sockcap_ssh_agent" }, ttrpc = { name = "sockcap_ttrpc" },
+  varlink = { name = "sockcap_varlink" }, wayland = { name = "sockcap_wayland" },
+  journal = { name = "sockcap_journal" }, notify = { name = "sockcap_notify" },
+  http = { port = 80 }, ldap = { port = 389 }, memcached = { port = 11211 }, mqtt = { port = 1883 },
+  mysql = { port = 3306 }, pgsql = { port = 5432 }, redis = { port = 6379 }, rpc = { port = 111 },
+  smtp = { port = 25 }, tls = { port = 443 }, vnc = { port = 5900 }, x11 = { port = 6000 },
 }
 
--- The TCP port by which the tcp dissector finds each protocol: Wireshark's
--- own, or a private one for what has none (below). GUESS is for all others.
-local PORT = { http = 80, tls = 443, mysql = 3306, pgsql = 5432, x11 = 6000, redis = 6379, memcached = 11211 }
-local GUESS = 40999
-
-local tcp, data = Dissector.get("tcp"), Dissector.get("data")
-local tcp_port = DissectorTable.get("tcp.port")
+-- Ports for what has none: PRIVATE and up one for each protocol, and, where a
+-- path says nothing, one of GUESS for each path, so that Decode As and its like
+-- mean that path.
+local PRIVATE, GUESS, GUESS_COUNT = 40001, 41000, 8000
+local private_count = 0
 
 local function glob_pattern(glob)
   local pattern = glob:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".")
   return "^" .. pattern .. "$"
 end
 
-for _, paths in ipairs({ STREAM_PATHS, DATAGRAM_PATHS }) do
-  for _, row in ipairs(paths) do row.pattern = glob_pattern(row[1]) end
+-- parse_paths reads "glob=protocol", many of them between separators.
+local function parse_paths(text, separators)
+  local rows = {}
+  for glob, name in text:gmatch("([^" .. separators .. "]+)=([^=" .. separators .. "]+)") do
+    rows[#rows + 1] = { glob_pattern((glob:gsub("^%s+", ""))), (name:gsub("%s", "")) }
+  end
+  return rows
 end
 
+local stream_paths, datagram_paths = parse_paths(STREAM_PATHS, "%s"), parse_paths(DATAGRAM_PATHS, "%s")
+local chosen_paths = {} -- by preference
+
+-- What tcp may call itself. Others, which a preference may name, are called
+-- through guess: msgpack, for one, crashes on what tcp hands to dissectors.
+local of_tcp = {}
+for name in pairs(OWN) do of_tcp[name] = true end
+for _, row in ipairs(stream_paths) do of_tcp[row[2]] = true end
+
+-- dissector_of is what shows a protocol, nil if this Wireshark has nothing.
+local function dissector_of(name)
+  local own = OWN[name]
+  if own and own.name then return Dissector.get(own.name) end
+  return own and own.port and tcp_port:get_dissector(own.port) or Dissector.get(name)
+end
+
+-- protocol_of is the first protocol by path that this Wireshark can show, and
+-- that asked for by preference if it can't show that.
 local function protocol_of(path, paths)
-  for _, row in ipairs(paths) do
-    if path:find(row.pattern) then return row[2] end
+  local unknown
+  for _, rows in ipairs({ chosen_paths, paths }) do
+    for _, row in ipairs(rows) do
+      if path:find(row[1]) then
+        if dissector_of(row[2]) then return row[2], unknown end
+        if rows == chosen_paths then unknown = row[2] end
+      end
+    end
   end
+  return nil, unknown
 end
 
 -- By the first bytes that one side sends. HTTP/1 without one of these methods
@@ -441,61 +1021,40 @@ local function protocol_in(bytes)
   local word = bytes:sub(5, 8) -- StartupMessage 3.0, SSLRequest (PostgreSQL: Message Formats)
   if word == "\0\3\0\0" or word == "\4\210\22\47" then return "pgsql" end
   if bytes:find("^...\0\10%d+%.%d") then return "mysql" end -- a server greeting, protocol 10
+  if bytes:find('^{"QMP"') then return "qmp" end
+  if bytes:find('^{%s*"method"%s*:%s*"[%w%-]+%.[%w%.%-]+"') then return "varlink" end
+  if bytes:find('^%s*{%s*"[^"%c]*"%s*:') then return "json" end
+  if bytes:find("^LHLO ") then return "smtp" end
+  if bytes:find("^\16..?.?.?\0\4MQTT[\3-\5]") then return "mqtt" end
+  if bytes:find("^\1\1..\0\8..\0[\1-\3]") then return "fcgi" end -- FCGI_BEGIN_REQUEST
+  if bytes:find("^\0\0\0\1[\11\19]$") then return "ssh-agent" end -- a first request without contents
 end
 
--- D-Bus on a stream: lines of SASL, then messages, which the dbus dissector
--- takes one at a time. It has a name only from 4.4 on, a link type in all.
-local dbus = Proto("sockcap_dbus", "D-Bus stream")
-local dbus_sasl = ProtoField.string("sockcap_dbus.sasl", "Authentication")
-dbus.fields = { dbus_sasl }
-local dbus_message = DissectorTable.get("wtap_encap"):get_dissector(wtap.DBUS)
-local DBUS_MAX = 134217728 -- D-Bus specification, Message Protocol
-
--- dbus_size is the length of the message at at; nil if there is none, 0 if
--- more bytes are needed to tell.
-local function dbus_size(tvb, at)
-  local left, order = tvb:captured_len() - at, tvb(at, 1):uint()
-  if order ~= 0x6c and order ~= 0x42 then return nil end -- l, B
-  local kind = left > 1 and tvb(at + 1, 1):uint() or 1
-  if kind < 1 or kind > 4 then return nil end -- BEGIN is a line
-  if left < 16 then return 0 end
-  if tvb(at + 3, 1):uint() ~= 1 then return nil end
-  local body, array = tvb(at + 4, 4), tvb(at + 12, 4)
-  if order == 0x6c then body, array = body:le_uint(), array:le_uint() else body, array = body:uint(), array:uint() end
-  local size = 16 + math.ceil(array / 8) * 8 + body
-  return size <= DBUS_MAX and size or nil
+-- datagram_in is the same for datagrams.
+local function datagram_in(bytes)
+  if bytes:find("^<%d%d?%d?>") then return "syslog" end
 end
 
-local function dbus_line(tvb, at, pinfo, tree)
-  local bytes = tvb:raw(at, math.min(tvb:captured_len() - at, 4096))
-  local last = bytes == "\0" and 1 or bytes:find("\n", 1, true)
-  if not last then return #bytes < 4096 and 0 or nil end
-  pinfo.cols.protocol = "D-Bus"
-  local text = printable((bytes:sub(1, last):gsub("^\0", ""):gsub("\r?\n$", "")))
-  pinfo.cols.info = text
-  tree:add(dbus, tvb(at, last)):add(dbus_sasl, tvb(at, last), text)
-  return last
+-- path_port is a port of GUESS, the same in every file.
+local function path_port(name)
+  local sum = 0
+  for i = 1, math.min(#name, 4096) do sum = (sum * 31 + name:byte(i)) % GUESS_COUNT end
+  return GUESS + sum
 end
 
-function dbus.dissector(tvb, pinfo, tree)
-  local have, at = tvb:captured_len(), 0
-  while at < have do
-    local size = dbus_size(tvb, at)
-    local is_message = size ~= nil
-    size = size or dbus_line(tvb, at, pinfo, tree)
-    if not size then -- neither: what follows can't be told apart
-      data:call(tvb(at):tvb(), pinfo, tree)
-      return have
-    end
-    if size == 0 or size > have - at then
-      pinfo.desegment_offset = at
-      pinfo.desegment_len = size == 0 and DESEGMENT_ONE_MORE_SEGMENT or size - (have - at)
-      return have
-    end
-    if is_message then pcall(dbus_message.call, dbus_message, tvb(at, size):tvb(), pinfo, tree) end
-    at = at + size
+-- port_of is where tcp has a protocol.
+local function port_of(name)
+  local own = OWN[name]
+  if not own then
+    own = {}
+    OWN[name] = own
   end
-  return have
+  if not own.port then
+    own.port = PRIVATE + private_count
+    private_count = private_count + 1
+    if not tcp_port:get_dissector(own.port) then tcp_port:add(own.port, dissector_of(name)) end -- else: Decode As
+  end
+  return own.port
 end
 
 -- Conversations.
@@ -504,9 +1063,20 @@ end
 -- are emptied for each new reading of the file, not between its two passes.
 local connections, count = {}, 0
 local marks = {} -- the TCP flags and seq of a life-cycle record, by frame number
-local current -- the connection whose bytes the tcp dissector has
+local datagram_protocols, datagram_count = {}, 0 -- by path
 
-function sockcap.init() connections, count, marks, current = {}, 0, {}, nil end
+function sockcap.init()
+  connections, count, marks, current = {}, 0, {}, nil
+  datagram_protocols, datagram_count = {}, 0
+end
+
+sockcap.prefs.protocols = Pref.string("Protocols by path", "",
+  "Which dissector shows the bytes of a socket: GLOB=DISSECTOR, several with ; between, the first that matches. "
+    .. "They go before what this script knows, for example /run/app/*.sock=http;@/tmp/control=json")
+sockcap.prefs.names = Pref.bool("Processes in the address columns", true,
+  "Source and Destination show name[pid]; without this, the made-up addresses of the conversation")
+
+function sockcap.prefs_changed() chosen_paths = parse_paths(sockcap.prefs.protocols, ";") end
 
 -- Both ends' addresses come from the connection id alone: no two collide.
 local function address(side, id)
@@ -530,23 +1100,45 @@ function guess.dissector(tvb, pinfo, tree)
   local connection = current
   if not connection then return 0 end
   if not connection.protocol then
-    connection.protocol = protocol_in(tvb:raw(0, math.min(tvb:captured_len(), 128)))
+    local found = protocol_in(tvb:raw(0, math.min(tvb:captured_len(), 128)))
+    connection.protocol = found and dissector_of(found) and found
     connection.since = pinfo.number
   end
   if not connection.protocol or pinfo.number < connection.since then return 0 end
-  local payload = tcp_port:get_dissector(PORT[connection.protocol])
-  if not payload then return 0 end
+  local payload = dissector_of(connection.protocol)
   pinfo.can_desegment = 2 -- each level takes one off
   local ok, used = pcall(payload.call, payload, tvb, pinfo, tree)
   return ok and used or tvb:captured_len()
 end
 
--- What has no port of its own gets one above GUESS.
-tcp_port:add(GUESS, guess)
-for i, row in ipairs({ { "http2", Dissector.get("http2") }, { "dbus", dbus } }) do
-  PORT[row[1]] = GUESS + i
-  tcp_port:add(GUESS + i, row[2])
+-- datagram_protocol is what a datagram's path says, else its bytes.
+local function datagram_protocol(path, tvb)
+  local known = datagram_protocols[path]
+  if known == nil then
+    known = protocol_of(path, datagram_paths) or false
+    if datagram_count == 4096 then datagram_protocols, datagram_count = {}, 0 end
+    datagram_protocols[path], datagram_count = known, datagram_count + 1
+  end
+  return known or datagram_in(tvb:raw(0, math.min(tvb:captured_len(), 128)))
 end
+
+-- datagram is what udp has on the ports of all paths: its own heuristics see
+-- in bytes that never were on a network what they please.
+local datagram = Proto("sockcap_datagram", "Unix socket datagram")
+
+function datagram.dissector(tvb, pinfo, tree)
+  local name = current and datagram_protocol(current.path, tvb)
+  local payload = name and dissector_of(name) or data
+  local ok, used = pcall(payload.call, payload, tvb, pinfo, tree)
+  return ok and used > 0 and used or tvb:captured_len()
+end
+
+tcp_port:add(("%d-%d"):format(GUESS, GUESS + GUESS_COUNT - 1), guess)
+udp_port:add(("%d-%d"):format(GUESS, GUESS + GUESS_COUNT - 1), datagram)
+
+-- refused_id is the conversation of a refused connect, which never had one:
+-- ids that count from 1 don't come there.
+local function refused_id(number) return ONES4 .. Struct.pack(">I", number) end
 
 -- side is which end of the connection sent the record: 1 client, 2 server,
 -- nil if that can't be told. Of two ends that nobody named, the lower inode
@@ -558,7 +1150,7 @@ local function side_of(rec)
   return own < peer and 1 or 2
 end
 
-local PSH, SYN, SYN_ACK, FIN = 0x08, 0x02, 0x12, 0x01
+local PSH, SYN, SYN_ACK, FIN, RST = 0x08, 0x02, 0x12, 0x01, 0x04
 
 -- mark_of gives the flags and seq of a life-cycle record, nil if it has no
 -- place in the TCP conversation. A SYN after the first bytes would begin
@@ -573,6 +1165,8 @@ local function mark_of(rec, connection, side, pinfo)
     mark = { SYN, 0 }
   elseif rec.event == "accept" and side == 2 and not sent[2] then
     mark = { SYN_ACK, 0 }
+  elseif rec.event == "refused" and not sent[1] and not sent[2] then
+    mark = { RST, 0, 3 - side } -- from whom it was asked
   elseif rec.event == "close" and rec.offset > 0 and rec.offset == sent[side] and not connection.closed[side] then
     mark = { FIN, (u32(rec.head, 68) + 1) % 4294967296 }
     connection.closed[side] = true
@@ -583,6 +1177,37 @@ local function mark_of(rec, connection, side, pinfo)
 end
 
 local WINDOW = "\255\255\0\0\0\0" -- and no checksum, no urgent pointer
+
+-- open gives a connection its addresses, and the ports that say the protocol.
+local function open(connection, rec, paths)
+  connection.path = rec.path
+  connection.client, connection.server = address("c", connection.id), address("5", connection.id)
+  connection.client_port = 49152 + u16(connection.id, 6) % 16384
+  local name, unknown = protocol_of(rec.path, paths)
+  connection.unknown = unknown
+  if name and paths == stream_paths and of_tcp[name] then
+    connection.server_port = port_of(name)
+  else
+    connection.server_port = path_port(rec.path ~= "" and rec.path or connection.id)
+    connection.protocol, connection.since = name, 0
+  end
+end
+
+-- call puts a header in front of the payload and has Wireshark show both. It
+-- sets what the dissectors above ask for.
+local function call(view, dissector, rec, connection, side, header, pinfo, tree)
+  pinfo.src, pinfo.dst = connection.client, connection.server
+  if side == 2 then pinfo.src, pinfo.dst = connection.server, connection.client end
+  if connection.unknown then
+    view:expert("protocol", "no dissector %s here, which the preference asks for", printable(connection.unknown))
+  end
+  if rec.caplen > 0 then header = header .. rec.bytes:sub(rec.header_len + 1) end
+  connection.side, connection.calls = side, 0
+  current = connection
+  local ok, reason = pcall(dissector.call, dissector, ByteArray.new(header, true):tvb("Stream"), pinfo, tree)
+  current = nil
+  if not ok then view:expert("payload", "%s", printable(tostring(reason))) end
+end
 
 -- call_tcp puts a TCP header in front of the payload. The seq needs no state:
 -- it is the offset. A data segment never has the ACK flag: a guessed ack, or a
@@ -596,36 +1221,39 @@ local function call_tcp(view, rec, connection, side, pinfo, tree)
   else
     local mark = mark_of(rec, connection, side, pinfo)
     if not mark then return false end
-    flags, seq = mark[1], mark[2]
+    flags, seq, side = mark[1], mark[2], mark[3] or side
   end
-  if not connection.client then
-    connection.client, connection.server = address("c", connection.id), address("5", connection.id)
-    connection.client_port = 49152 + u16(connection.id, 6) % 16384
-    connection.server_port = PORT[protocol_of(rec.path, STREAM_PATHS)] or GUESS
-  end
+  if not connection.path then open(connection, rec, stream_paths) end
   local from, to = connection.client_port, connection.server_port
-  pinfo.src, pinfo.dst = connection.client, connection.server
-  if side == 2 then
-    from, to = to, from
-    pinfo.src, pinfo.dst = connection.server, connection.client
-  end
-  local segment = Struct.pack(">HHIIBB", from, to, seq, flags == SYN_ACK and 1 or 0, 0x50, flags) .. WINDOW
-  if rec.caplen > 0 then segment = segment .. rec.bytes:sub(rec.header_len + 1) end
-  current = connection
-  local ok, reason = pcall(tcp.call, tcp, ByteArray.new(segment, true):tvb("Stream"), pinfo, tree)
-  current = nil
-  if not ok then view:expert("payload", "%s", printable(tostring(reason))) end
+  if side == 2 then from, to = to, from end
+  local header = Struct.pack(">HHIIBB", from, to, seq, flags == SYN_ACK and 1 or 0, 0x50, flags) .. WINDOW
+  call(view, tcp, rec, connection, side, header, pinfo, tree)
   return true
 end
 
--- call_payload shows what is not part of a TCP conversation: datagrams, and
--- what can't be given a connection or a side.
+-- call_udp does the same for a whole datagram. The length of one above 64 KiB
+-- is 0 (RFC 2675, section 4); the checksum is not looked at, but may not be 0.
+local function call_udp(view, rec, connection, side, pinfo, tree)
+  if not rec.is_data or rec.continued or rec.more then return false end
+  if not connection.path then open(connection, rec, datagram_paths) end
+  local from, to = connection.client_port, connection.server_port
+  if side == 2 then from, to = to, from end
+  local size = rec.caplen + 8
+  local header = Struct.pack(">HHHH", from, to, size <= 65535 and size or 0, 65535)
+  call(view, udp, rec, connection, side, header, pinfo, tree)
+  return true
+end
+
+-- call_payload shows what is not part of a conversation: what can't be given
+-- a connection or a side, and the pieces of the largest datagrams.
 local function call_payload(view, tvb, rec, pinfo, tree)
   if rec.caplen == 0 then return end
-  local whole = not (rec.continued or rec.more)
-  local name = rec.socket_type ~= "stream" and whole and protocol_of(rec.path, DATAGRAM_PATHS) or "data"
-  local payload = Dissector.get(name) or data
-  local ok, reason = pcall(payload.call, payload, tvb(rec.header_len, rec.caplen):tvb(), pinfo, tree)
+  local payload, part = data, tvb(rec.header_len, rec.caplen):tvb()
+  if rec.socket_type ~= "stream" and not (rec.continued or rec.more) then
+    local name = datagram_protocol(rec.path, part)
+    payload = name and dissector_of(name) or data
+  end
+  local ok, reason = pcall(payload.call, payload, part, pinfo, tree)
   if not ok then view:expert("payload", "%s", printable(tostring(reason))) end
 end
 
@@ -639,12 +1267,14 @@ local function preview(rec)
   return ": " .. printable(line)
 end
 
+local function errno_word(rec) return ERRNO[rec.errno] or tostring(rec.errno or "?") end
+
 local INFO = {
   read = function(rec)
     local text = ("read by %s"):format(rec.reader or "?")
     return rec.latency and ("%s after %.6f s"):format(text, rec.latency) or text
   end,
-  refused = function(rec) return "refused " .. (ERRNO[rec.errno] or tostring(rec.errno or "?")) end,
+  refused = function(rec) return "refused " .. errno_word(rec) end,
   lost = function(rec) return ("lost %s bytes"):format(rec.lost or "?") end,
 }
 
@@ -652,13 +1282,15 @@ local function set_columns(view, rec, pinfo, unset)
   local own, peer = who(rec.comm, rec.pid), who(rec.peer_comm, rec.peer_pid)
   local path = rec.path ~= "" and printable(rec.path) or nil
   local source, destination = own or rec.role == 2 and path or "?", peer or rec.role ~= 2 and path or "?"
-  pinfo.src, pinfo.dst = unset, unset -- else they win over the text
-  pinfo.cols.src, pinfo.cols.dst = source, destination
+  if sockcap.prefs.names then
+    pinfo.src, pinfo.dst = unset, unset -- else they win over the text
+    pinfo.cols.src, pinfo.cols.dst = source, destination
+  end
   if view.all then
     view.t:append_text((", %s, Src: %s, Dst: %s, Path: %s"):format(rec.event, source, destination, path or "none"))
   end
   local shown = tostring(pinfo.cols.protocol)
-  if rec.is_data and shown ~= "sockcap" and shown ~= "TCP" then return end
+  if rec.is_data and shown ~= "sockcap" and shown ~= "TCP" and shown ~= "UDP" then return end
   pinfo.cols.protocol = "sockcap"
   if rec.is_data then
     local text = ("%s length %d%s"):format(rec.socket_type, rec.len, preview(rec))
@@ -699,6 +1331,7 @@ local function show_record(tvb, rec, tree)
   add_flags(view, tvb, rec)
   if not rec.known then view:expert("event", "event %s", rec.event) end
   add_options(view, tvb, rec)
+  if rec.event == "refused" then view:expert("refused", "%s", errno_word(rec)) end
   add_payload(view, tvb, rec)
   return view
 end
@@ -726,8 +1359,10 @@ function sockcap.dissector(tvb, pinfo, tree)
   if connection then view:compute("stream", connection.stream) end
 
   local unset = pinfo.dl_src -- an address of no type: this link type has none
-  local side = rec.socket_type == "stream" and connection and side_of(rec)
-  if not (side and call_tcp(view, rec, connection, side, pinfo, tree)) then
+  if not connection and rec.event == "refused" then connection = { id = refused_id(pinfo.number), sent = {} } end
+  local side = connection and side_of(rec) or rec.event == "refused" and 1
+  local call_transport = rec.socket_type == "stream" and call_tcp or call_udp
+  if not (side and call_transport(view, rec, connection, side, pinfo, tree)) then
     call_payload(view, tvb, rec, pinfo, tree)
   end
   set_columns(view, rec, pinfo, unset)
