@@ -1303,6 +1303,8 @@ end
 
 -- The dissector.
 
+local last_record -- that was dissected, for the statistics
+
 local function refuse(tvb, pinfo, tree, name, format, ...)
   local view = new_view(tree, tvb())
   local text = format:format(...)
@@ -1338,7 +1340,7 @@ end
 
 function sockcap.dissector(tvb, pinfo, tree)
   local captured = tvb:captured_len()
-  pinfo.cols.protocol = "sockcap"
+  pinfo.cols.protocol, last_record = "sockcap", nil
   if captured < FIXED_LEN then
     return refuse(tvb, pinfo, tree, "short", "short record: %d of %d bytes", captured, FIXED_LEN)
   end
@@ -1366,7 +1368,130 @@ function sockcap.dissector(tvb, pinfo, tree)
     call_payload(view, tvb, rec, pinfo, tree)
   end
   set_columns(view, rec, pinfo, unset)
+  last_record = rec
   return captured
+end
+
+-- Statistics: a table by path or by process, in the menu and as
+-- tshark -z sockcap,path[,FILTER] and -z sockcap,process[,FILTER].
+
+local function new_row()
+  return { records = 0, messages = 0, bytes = 0, received = 0, lost = 0, waits = 0, answers = 0 }
+end
+
+-- note_time keeps count, sum and maximum of a time under one name.
+local function note_time(row, name, seconds)
+  row[name] = row[name] + 1
+  row[name .. "_sum"] = (row[name .. "_sum"] or 0) + seconds
+  row[name .. "_most"] = math.max(row[name .. "_most"] or 0, seconds)
+end
+
+local function mean_and_most(row, name)
+  if row[name] == 0 then return "", "" end
+  return ("%.6f"):format(row[name .. "_sum"] / row[name]), ("%.6f"):format(row[name .. "_most"])
+end
+
+-- A Tally counts what the records of one reading of the file tell.
+local Tally = {}
+Tally.__index = Tally
+
+local function new_tally(by) return setmetatable({ by = by, rows = {}, message = {}, asked = {} }, Tally) end
+
+function Tally:row(key)
+  self.rows[key] = self.rows[key] or new_row()
+  return self.rows[key]
+end
+
+-- keys of sender, receiver and reader, which are one where paths are asked for.
+function Tally:keys(rec)
+  if self.by == "path" then
+    local path = rec.path ~= "" and printable(rec.path) or "(none)"
+    return path, path, path
+  end
+  local own, peer = who(rec.comm, rec.pid) or "(unknown)", who(rec.peer_comm, rec.peer_pid) or "(unknown)"
+  return own, peer, rec.reader or peer
+end
+
+function Tally:count(rec, seconds)
+  local own, peer, reader = self:keys(rec)
+  if rec.lost then self:row(own).lost = self:row(own).lost + tonumber(rec.lost) end
+  if rec.latency then note_time(self:row(reader), "waits", rec.latency) end
+  if not rec.is_data then return end
+  local row, socket = self:row(own), rec.head:sub(25, 32) .. rec.head:sub(57, 64)
+  row.records, row.bytes = row.records + 1, row.bytes + rec.len
+  local message = rec.head:sub(73, 80)
+  if message == ZERO8 and not rec.continued or message ~= ZERO8 and self.message[socket] ~= message then
+    row.messages = row.messages + 1
+    self.message[socket] = message
+  end
+  if peer ~= own then self:row(peer).received = self:row(peer).received + rec.len end
+  local id = rec.head:sub(57, 64)
+  if rec.role == 1 then
+    self.asked[id] = seconds
+  elseif rec.role == 2 and self.asked[id] then
+    note_time(row, "answers", math.max(seconds - self.asked[id], 0))
+    self.asked[id] = nil
+  end
+end
+
+-- text is the table, the most bytes first.
+function Tally:text()
+  local order = {}
+  for key in pairs(self.rows) do order[#order + 1] = key end
+  table.sort(order, function(a, b)
+    local x, y = self.rows[a], self.rows[b]
+    if x.bytes ~= y.bytes then return x.bytes > y.bytes end
+    return a < b
+  end)
+  local by_path = self.by == "path"
+  local lines = { { "Messages", "Records", "Bytes", "Received", "Lost", "Latency", "max", "Answer", "max",
+    by_path and "Path" or "Process" } }
+  for _, key in ipairs(order) do
+    local row = self.rows[key]
+    local wait, wait_most = mean_and_most(row, "waits")
+    local answer, answer_most = mean_and_most(row, "answers")
+    lines[#lines + 1] = { ("%d"):format(row.messages), ("%d"):format(row.records), ("%d"):format(row.bytes),
+      ("%d"):format(row.received), ("%d"):format(row.lost), wait, wait_most, answer, answer_most, key }
+  end
+  local out = { ("Unix sockets by %s. Messages, records and bytes: sent; seconds: queued until read (Latency), "
+    .. "asked until answered (Answer), mean and longest"):format(self.by) }
+  local widths = { 9, 9, 13, by_path and 0 or 13, 9, 10, 10, 10, 10 }
+  for _, line in ipairs(lines) do
+    local cells = {}
+    for i, width in ipairs(widths) do
+      if width > 0 then cells[#cells + 1] = ("%" .. width .. "s"):format(line[i]) end
+    end
+    out[#out + 1] = table.concat(cells, " ") .. "  " .. line[#line]
+  end
+  return table.concat(out, "\n") .. "\n"
+end
+
+-- listen counts from now on; each time the table is wanted, draw gets it.
+local function listen(by, filter, draw)
+  local tally = new_tally(by)
+  local listener = Listener.new("frame", filter and ("sockcap && (%s)"):format(filter) or "sockcap")
+  function listener.packet(pinfo)
+    if last_record then tally:count(last_record, pinfo.rel_ts) end
+  end
+  function listener.draw() draw(tally:text()) end
+  function listener.reset() tally = new_tally(by) end
+  return listener
+end
+
+local function show_window(by)
+  local window = TextWindow.new("Unix sockets by " .. by)
+  local listener = listen(by, nil, function(text) window:set(text) end)
+  window:set_atclose(function() listener:remove() end)
+  retap_packets()
+end
+
+for _, by in ipairs({ "path", "process" }) do
+  register_stat_cmd_arg("sockcap," .. by, function(argument)
+    listen(by, argument and argument:match("^%a+,%a+,(.+)$"), print)
+  end)
+  if gui_enabled() then
+    register_menu("Unix sockets/By " .. by, function() show_window(by) end, MENU_STAT_UNSORTED)
+  end
 end
 
 this = Dissector.get("sockcap")
