@@ -173,6 +173,24 @@ func TestHTTPOverUnknownSocket(t *testing.T) {
 	}
 }
 
+// Segments of one byte are what TCP's keep-alives look like.
+func TestSingleBytesAreQuiet(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	c := converse("/run/docker.sock", 1).open()
+	request, response := httpRequest("/"), httpResponse([]byte("OK"))
+	for i := range max(len(request), len(response)) { // both directions at once
+		c.send(client, request[min(i, len(request)):min(i+1, len(request))], 1)
+		c.send(server, response[min(i, len(response)):min(i+1, len(response))], 1)
+	}
+	c.close()
+	s.capture(t, "single.pcapng", c.packets...)
+	s.quiet(t, "single.pcapng")
+	if n := s.count(t, "single.pcapng", "http"); n != 2 {
+		t.Errorf("%d records with HTTP, want 2", n)
+	}
+}
+
 // PEERS.md 8: source and destination swapped in the dissector.
 func TestSourceAndDestination(t *testing.T) {
 	t.Parallel()
@@ -210,6 +228,11 @@ func TestSourceAndDestination(t *testing.T) {
 	}
 	if got, want := s.count(t, "sides.pcapng", "tcp.stream == 0"), len(c.packets); got != want {
 		t.Errorf("%d records in the one conversation, want %d", got, want)
+	}
+	for i, row := range s.columns(t, "sides.pcapng", "-o", "sockcap.names:FALSE")[:3] {
+		if want := []string{"fd00:0:0:c::5", "fd00:0:0:5::5"}; i == 2 && row[1] != want[0] || i < 2 && row[1] != want[1] {
+			t.Errorf("columns without names: %q", row)
+		}
 	}
 }
 

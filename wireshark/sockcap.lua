@@ -1093,16 +1093,21 @@ local function connection_of(id)
   return connection
 end
 
--- guess looks at the first bytes of a connection whose path says nothing.
+-- guess looks at the first records of a connection whose path says nothing.
 local guess = Proto("sockcap_guess", "Unix socket payload")
+local GUESSES = 8 -- for each connection; later records begin anywhere
 
 function guess.dissector(tvb, pinfo, tree)
   local connection = current
   if not connection then return 0 end
-  if not connection.protocol then
+  if connection.protocol == nil and not pinfo.visited then
     local found = protocol_in(tvb:raw(0, math.min(tvb:captured_len(), 128)))
-    connection.protocol = found and dissector_of(found) and found
-    connection.since = pinfo.number
+    connection.guesses, connection.since = (connection.guesses or 0) + 1, pinfo.number
+    if found and dissector_of(found) then
+      connection.protocol = found
+    elseif connection.guesses == GUESSES then
+      connection.protocol = false
+    end
   end
   if not connection.protocol or pinfo.number < connection.since then return 0 end
   local payload = dissector_of(connection.protocol)
