@@ -159,8 +159,19 @@ local function u32(s, at)
   return ((a * 256 + b) * 256 + c) * 256 + d
 end
 
--- u64 is exact up to 2^53, which is enough for what is computed from it.
-local function u64(s, at) return u32(s, at) * 4294967296 + u32(s, at + 4) end
+-- u64 is exact up to 2^53, which is enough for what is computed from it. Not
+-- an integer: from Lua 5.3 on, those wrap.
+local function u64(s, at) return u32(s, at) * 4294967296.0 + u32(s, at + 4) end
+
+-- Bound once: looking them up costs, record by record.
+local char, floor, new_bytes = string.char, math.floor, ByteArray.new
+
+-- bytes4 is a number in four bytes.
+local function bytes4(n)
+  return char(floor(n / 16777216), floor(n / 65536) % 256, floor(n / 256) % 256, n % 256)
+end
+
+local function bytes2(n) return char(floor(n / 256), n % 256) end
 
 local function bit_set(number, bit) return number % (2 * bit) >= bit end
 
@@ -206,18 +217,44 @@ local function who(comm, pid)
   return ("%s[%s]"):format(printable(comm), pid ~= 0 and pid or "?")
 end
 
+-- Names are what a record's options say, and what the columns make of it.
+local Names = {}
+Names.__index = Names
+
+local function new_names() return setmetatable({ comm = "", peer_comm = "", path = "", labels = {} }, Names) end
+
+-- who_to is who() of both ends.
+function Names:who_to(pid, peer_pid)
+  local key = pid * 4294967296 + peer_pid
+  local both = self.labels[key]
+  if not both then
+    both = { who(self.comm, pid), who(self.peer_comm, peer_pid) }
+    self.labels[key] = both
+  end
+  return both[1], both[2]
+end
+
+-- shown_path is nil where there is none.
+function Names:shown_path()
+  if self.shown == nil then self.shown = self.path ~= "" and printable(self.path) end
+  return self.shown or nil
+end
+
 -- The record's own tree.
 
 -- A View is the record's subtree and knows which fields are worth adding:
--- a field costs more than all else, and most are looked at by nobody.
+-- a field costs more than all else, and most are looked at by nobody. Where
+-- nothing is, the subtree itself is made for an expert item only.
 local View = {}
 View.__index = View
 
 local this -- our own Dissector; known once sockcap.dissector is set
 
-local function new_view(tree, range)
-  local t = tree:add(sockcap, range)
-  return setmetatable({ t = t, all = tree.visible, any = tree.visible or t:referenced(this) }, View)
+local function new_view(tree, tvb, size)
+  local any = tree:referenced(this) -- as everything is where the tree is visible
+  local all = any and tree.visible
+  local t = any and tree:add(sockcap, tvb(0, size)) or nil
+  return setmetatable({ t = t, all = all, any = any, tree = tree, tvb = tvb, size = size }, View)
 end
 
 -- add shows a field read from range, as value where that is given.
@@ -240,6 +277,7 @@ end
 
 -- expert says what is wrong; format's arguments follow it.
 function View:expert(name, format, ...)
+  self.t = self.t or self.tree:add(sockcap, self.tvb(0, self.size))
   self.t:add_proto_expert_info(X[name], format:format(...))
 end
 
@@ -267,31 +305,33 @@ local function add_header(view, tvb, head, is_data)
 end
 
 local function add_flags(view, tvb, rec)
-  if not (view.any or rec.continued or bit_set(rec.flags, 0x0002) or bit_set(rec.flags, 0x0004)) then return end
+  if not (view.any or rec.flags.noted) then return end
   local range = tvb(6, 2)
-  if rec.truncated then view:add("truncated", range) end
-  if rec.is_data or rec.stamp ~= 0 then
-    view:add("stamp", range, STAMP[rec.stamp] or tostring(rec.stamp))
+  if rec.flags.truncated then view:add("truncated", range) end
+  if rec.is_data or rec.flags.stamp ~= 0 then
+    view:add("stamp", range, STAMP[rec.flags.stamp] or tostring(rec.flags.stamp))
   end
-  if bit_set(rec.flags, 0x0002) then
+  if rec.flags.sender then
     view:add("uncertain", range, "sender")
     view:expert("uncertain", "which task sent it is not certain")
   end
-  if bit_set(rec.flags, 0x0004) then
+  if rec.flags.order then
     view:add("uncertain", range, "order")
     view:expert("uncertain", "its place in the order is not certain")
   end
-  if rec.continued then view:expert("continued", "a later piece of a unit begun in an earlier record") end
+  if rec.flags.continued then view:expert("continued", "a later piece of a unit begun in an earlier record") end
 end
 
 -- What is done with an option beyond showing it, by its type.
 local ON_OPTION = {
   [11] = function(rec, bytes) rec.errno = u32(bytes, 0) end,
-  [13] = function(rec, _, view, range)
+  [13] = function(rec, bytes, view, range)
     rec.lost = tostring(range:uint64())
+    rec.missing = rec.missing + u64(bytes, 0)
     view:expert("lost", "%s bytes lost before this record", rec.lost)
   end,
-  [14] = function(_, _, view, range)
+  [14] = function(rec, bytes, view, range)
+    rec.missing = rec.missing + u64(bytes, 0)
     view:expert("skipped", "%s bytes left out by the filter before this record", tostring(range:uint64()))
   end,
   [15] = function(rec, bytes, view, range)
@@ -320,13 +360,16 @@ local ON_OPTION = {
 -- These go to the columns.
 local NAME_OPTION = { [1] = "comm", [3] = "path", [4] = "peer_comm" }
 
+-- These are the same in all records of a socket or nearly so: names, not events.
+local STEADY = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, [12] = 12 }
+
 local function add_option(view, tvb, rec, kind, at, bytes)
   local row = OPTION[kind]
   if not row then return view:note(tvb(at - 4, 4 + #bytes), ("Option %d, unknown"):format(kind)) end
   if row.size and row.size ~= #bytes or row.least and row.least > #bytes then
     return view:expert("option", "%s: %d bytes, should be %d", row[3], #bytes, row.size or row.least)
   end
-  if NAME_OPTION[kind] then rec[NAME_OPTION[kind]] = bytes end
+  if NAME_OPTION[kind] then rec.names[NAME_OPTION[kind]] = bytes end
   if #bytes == 0 or not (view.any or ON_OPTION[kind]) then return end -- a range of no bytes may lie past the end
   local range = tvb(at, #bytes)
   if ON_OPTION[kind] then ON_OPTION[kind](rec, bytes, view, range) end
@@ -343,10 +386,9 @@ local function add_option(view, tvb, rec, kind, at, bytes)
 end
 
 -- walk_options shows the options, and says whether they are well formed and
--- of the kind that records of one socket share: names, not events.
+-- STEADY ones only.
 local function walk_options(view, tvb, rec)
-  local head, at, same = rec.head, FIXED_LEN, true
-  local last = #head
+  local head, at, last, same = rec.bytes, FIXED_LEN, rec.header_len, true
   while at < last do
     if last - at < 4 then
       view:expert("option", "%d bytes left, too few for an option", last - at)
@@ -359,23 +401,26 @@ local function walk_options(view, tvb, rec)
       return false
     end
     add_option(view, tvb, rec, kind, at, head:sub(at + 1, at + size))
-    same = same and kind <= 10
+    same = same and STEADY[kind] ~= nil
     at = at + size
   end
   return same
 end
 
 -- Where no field is looked at, options seen before need no second reading.
-local names, names_count = {}, 0
+local known_names, known_count = {}, 0
 
 local function add_options(view, tvb, rec)
-  local bytes = rec.head:sub(FIXED_LEN + 1)
-  local known = names[bytes]
+  local bytes = rec.bytes:sub(FIXED_LEN + 1, rec.header_len)
+  local known = known_names[bytes]
   if known and not view.any then
-    rec.comm, rec.peer_comm, rec.path = known.comm, known.peer_comm, known.path
-  elseif walk_options(view, tvb, rec) and not known then
-    if names_count == 4096 then names, names_count = {}, 0 end
-    names[bytes], names_count = { comm = rec.comm, peer_comm = rec.peer_comm, path = rec.path }, names_count + 1
+    rec.names = known
+    return
+  end
+  rec.names = new_names()
+  if walk_options(view, tvb, rec) and not known then
+    if known_count == 4096 then known_names, known_count = {}, 0 end
+    known_names[bytes], known_count = rec.names, known_count + 1
   end
 end
 
@@ -385,8 +430,8 @@ local function add_payload(view, tvb, rec)
   if have > 0 and view.any then view:add("data", tvb(rec.header_len, have)) end
   if have > rec.len then
     view:expert("length", "%d bytes of payload, the record stands for %d", have, rec.len)
-  elseif have < rec.len or rec.truncated then
-    if not rec.truncated then view:compute("truncated", true) end -- cut by another tool
+  elseif have < rec.len or rec.flags.truncated then
+    if not rec.flags.truncated then view:compute("truncated", true) end -- cut by another tool
     view:expert("truncated", "%d of %d bytes captured", have, rec.len)
   end
 end
@@ -1063,10 +1108,11 @@ end
 -- are emptied for each new reading of the file, not between its two passes.
 local connections, count = {}, 0
 local marks = {} -- the TCP flags and seq of a life-cycle record, by frame number
+local acks = {} -- of data records, by frame number
 local datagram_protocols, datagram_count = {}, 0 -- by path
 
 function sockcap.init()
-  connections, count, marks, current = {}, 0, {}, nil
+  connections, count, marks, acks, current = {}, 0, {}, {}, nil
   datagram_protocols, datagram_count = {}, 0
 end
 
@@ -1076,7 +1122,12 @@ sockcap.prefs.protocols = Pref.string("Protocols by path", "",
 sockcap.prefs.names = Pref.bool("Processes in the address columns", true,
   "Source and Destination show name[pid]; without this, the made-up addresses of the conversation")
 
-function sockcap.prefs_changed() chosen_paths = parse_paths(sockcap.prefs.protocols, ";") end
+local show_names = true
+
+function sockcap.prefs_changed()
+  chosen_paths = parse_paths(sockcap.prefs.protocols, ";")
+  show_names = sockcap.prefs.names
+end
 
 -- Both ends' addresses come from the connection id alone: no two collide.
 local function address(side, id)
@@ -1087,7 +1138,7 @@ local function connection_of(id)
   if id == ZERO8 then return nil end
   local connection = connections[id]
   if not connection then
-    connection = { id = id, stream = count, sent = {}, closed = {} }
+    connection = { id = id, stream = count, sent = {}, closed = {}, follow = {}, shown = {}, unacked = { 0, 0 } }
     connections[id], count = connection, count + 1
   end
   return connection
@@ -1143,19 +1194,19 @@ udp_port:add(("%d-%d"):format(GUESS, GUESS + GUESS_COUNT - 1), datagram)
 
 -- refused_id is the conversation of a refused connect, which never had one:
 -- ids that count from 1 don't come there.
-local function refused_id(number) return ONES4 .. Struct.pack(">I", number) end
+local function refused_id(number) return ONES4 .. bytes4(number) end
 
 -- side is which end of the connection sent the record: 1 client, 2 server,
 -- nil if that can't be told. Of two ends that nobody named, the lower inode
 -- is the client, as in a pair.
 local function side_of(rec)
   if ROLE[rec.role] then return rec.role end
-  local own, peer = u64(rec.head, 24), u64(rec.head, 48)
+  local own, peer = u64(rec.bytes, 24), u64(rec.bytes, 48)
   if own == 0 or peer == 0 or own == peer then return nil end
   return own < peer and 1 or 2
 end
 
-local PSH, SYN, SYN_ACK, FIN, RST = 0x08, 0x02, 0x12, 0x01, 0x04
+local PSH, PSH_ACK, SYN, SYN_ACK, FIN, RST = 0x08, 0x18, 0x02, 0x12, 0x01, 0x04
 
 -- mark_of gives the flags and seq of a life-cycle record, nil if it has no
 -- place in the TCP conversation. A SYN after the first bytes would begin
@@ -1173,7 +1224,7 @@ local function mark_of(rec, connection, side, pinfo)
   elseif rec.event == "refused" and not sent[1] and not sent[2] then
     mark = { RST, 0, 3 - side } -- from whom it was asked
   elseif rec.event == "close" and rec.offset > 0 and rec.offset == sent[side] and not connection.closed[side] then
-    mark = { FIN, (u32(rec.head, 68) + 1) % 4294967296 }
+    mark = { FIN, rec.seq }
     connection.closed[side] = true
   end
   if mark and not sent[side] then sent[side] = 0 end
@@ -1181,22 +1232,47 @@ local function mark_of(rec, connection, side, pinfo)
   return mark
 end
 
-local WINDOW = "\255\255\0\0\0\0" -- and no checksum, no urgent pointer
+-- 65,535 bytes; no checksum, no urgent pointer. Scaled up by the largest factor
+-- (RFC 7323, section 2.2): no sender ever fills it.
+local WINDOW = "\255\255\0\0\0\0"
+local WINDOW_SCALE = "\3\3\14\1"
+local PSH_REST = "\0\0\0\0\80\8" .. WINDOW -- no ack, 20 bytes of header, PSH
+
+-- ACK_EVERY is how many segments one side sends before the other acknowledges
+-- them: for each segment, tcp walks all that are not.
+local ACK_EVERY = 64
+
+-- note_data remembers where the bytes end that follow each other without a gap
+-- but for what a record itself says is missing: follow[side] with those that
+-- the last record stands for, shown[side] with those that it has.
+local function note_data(rec, connection, side)
+  local first, last = rec.offset - rec.missing, rec.offset + rec.len
+  if last > (connection.sent[side] or -1) then connection.sent[side] = last end
+  connection.unacked[side] = connection.unacked[side] + 1
+  local follow = connection.follow[side]
+  if not follow or first <= follow and last > follow then
+    connection.follow[side], connection.shown[side] = last, rec.offset + math.min(rec.caplen, rec.len)
+  end
+end
 
 -- open gives a connection its addresses, and the ports that say the protocol.
 local function open(connection, rec, paths)
-  connection.path = rec.path
+  connection.path = rec.names.path
   connection.client, connection.server = address("c", connection.id), address("5", connection.id)
-  connection.client_port = 49152 + u16(connection.id, 6) % 16384
-  local name, unknown = protocol_of(rec.path, paths)
+  local name, unknown = protocol_of(rec.names.path, paths)
+  local port
   connection.unknown = unknown
   if name and paths == stream_paths and of_tcp[name] then
-    connection.server_port = port_of(name)
+    port = port_of(name)
   else
-    connection.server_port = path_port(rec.path ~= "" and rec.path or connection.id)
+    port = path_port(rec.names.path ~= "" and rec.names.path or connection.id)
     connection.protocol, connection.since = name, 0
   end
+  local own = bytes2(49152 + u16(connection.id, 6) % 16384)
+  connection.ports = { own .. bytes2(port), bytes2(port) .. own } -- by side
 end
+
+local call_dissector = tcp.call
 
 -- call puts a header in front of the payload and has Wireshark show both. It
 -- sets what the dissectors above ask for.
@@ -1209,42 +1285,52 @@ local function call(view, dissector, rec, connection, side, header, pinfo, tree)
   if rec.caplen > 0 then header = header .. rec.bytes:sub(rec.header_len + 1) end
   connection.side, connection.calls = side, 0
   current = connection
-  local ok, reason = pcall(dissector.call, dissector, ByteArray.new(header, true):tvb("Stream"), pinfo, tree)
+  local ok, reason = pcall(call_dissector, dissector, new_bytes(header, true):tvb("Stream"), pinfo, tree)
   current = nil
   if not ok then view:expert("payload", "%s", printable(tostring(reason))) end
 end
 
+-- ack_of is what a data record of one side acknowledges of the other, nil for
+-- most. A guessed ack, or one of bytes that a later record of the file has,
+-- makes tcp drop real data: it is of what the file has shown.
+local function ack_of(rec, connection, side, pinfo)
+  if pinfo.visited then return acks[pinfo.number] end
+  note_data(rec, connection, side)
+  local other = 3 - side
+  if connection.unacked[other] < ACK_EVERY then return nil end
+  connection.unacked[other] = 0
+  acks[pinfo.number] = (connection.shown[other] + 1) % 4294967296
+  return acks[pinfo.number]
+end
+
 -- call_tcp puts a TCP header in front of the payload. The seq needs no state:
--- it is the offset. A data segment never has the ACK flag: a guessed ack, or a
--- record that the file has in another order, makes tcp drop real data.
+-- it is the offset.
 local function call_tcp(view, rec, connection, side, pinfo, tree)
-  local flags, seq = PSH, (u32(rec.head, 68) + 1) % 4294967296
+  local ack, flags, seq, length, options = 0, PSH, rec.seq, 0x50, ""
   if rec.is_data then
-    if not pinfo.visited then
-      connection.sent[side] = math.max(connection.sent[side] or 0, rec.offset + rec.len)
-    end
+    ack = ack_of(rec, connection, side, pinfo)
+    if ack then flags = PSH_ACK end
   else
     local mark = mark_of(rec, connection, side, pinfo)
     if not mark then return false end
     flags, seq, side = mark[1], mark[2], mark[3] or side
+    if flags == SYN or flags == SYN_ACK then length, options = 0x60, WINDOW_SCALE end
+    if flags == SYN_ACK then ack = 1 end
   end
   if not connection.path then open(connection, rec, stream_paths) end
-  local from, to = connection.client_port, connection.server_port
-  if side == 2 then from, to = to, from end
-  local header = Struct.pack(">HHIIBB", from, to, seq, flags == SYN_ACK and 1 or 0, 0x50, flags) .. WINDOW
-  call(view, tcp, rec, connection, side, header, pinfo, tree)
+  local rest = PSH_REST
+  if flags ~= PSH then rest = bytes4(ack) .. char(length, flags) .. WINDOW .. options end
+  call(view, tcp, rec, connection, side, connection.ports[side] .. bytes4(seq) .. rest, pinfo, tree)
   return true
 end
 
 -- call_udp does the same for a whole datagram. The length of one above 64 KiB
 -- is 0 (RFC 2675, section 4); the checksum is not looked at, but may not be 0.
 local function call_udp(view, rec, connection, side, pinfo, tree)
-  if not rec.is_data or rec.continued or rec.more then return false end
+  if not rec.is_data or rec.flags.continued or rec.flags.more then return false end
   if not connection.path then open(connection, rec, datagram_paths) end
-  local from, to = connection.client_port, connection.server_port
-  if side == 2 then from, to = to, from end
   local size = rec.caplen + 8
-  local header = Struct.pack(">HHHH", from, to, size <= 65535 and size or 0, 65535)
+  local header = connection.ports[side] .. bytes2(size <= 65535 and size or 0) .. "\255\255"
   call(view, udp, rec, connection, side, header, pinfo, tree)
   return true
 end
@@ -1254,8 +1340,8 @@ end
 local function call_payload(view, tvb, rec, pinfo, tree)
   if rec.caplen == 0 then return end
   local payload, part = data, tvb(rec.header_len, rec.caplen):tvb()
-  if rec.socket_type ~= "stream" and not (rec.continued or rec.more) then
-    local name = datagram_protocol(rec.path, part)
+  if rec.socket_type ~= "stream" and not (rec.flags.continued or rec.flags.more) then
+    local name = datagram_protocol(rec.names.path, part)
     payload = name and dissector_of(name) or data
   end
   local ok, reason = pcall(payload.call, payload, part, pinfo, tree)
@@ -1284,57 +1370,81 @@ local INFO = {
 }
 
 local function set_columns(view, rec, pinfo, unset)
-  local own, peer = who(rec.comm, rec.pid), who(rec.peer_comm, rec.peer_pid)
-  local path = rec.path ~= "" and printable(rec.path) or nil
+  local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
+  local path, cols = rec.names:shown_path(), pinfo.cols
   local source, destination = own or rec.role == 2 and path or "?", peer or rec.role ~= 2 and path or "?"
-  if sockcap.prefs.names then
+  if show_names then
     pinfo.src, pinfo.dst = unset, unset -- else they win over the text
-    pinfo.cols.src, pinfo.cols.dst = source, destination
+    cols.src, cols.dst = source, destination
   end
   if view.all then
     view.t:append_text((", %s, Src: %s, Dst: %s, Path: %s"):format(rec.event, source, destination, path or "none"))
   end
-  local shown = tostring(pinfo.cols.protocol)
-  if rec.is_data and shown ~= "sockcap" and shown ~= "TCP" and shown ~= "UDP" then return end
-  pinfo.cols.protocol = "sockcap"
+  if rec.is_data then
+    local shown = tostring(cols.protocol)
+    if shown ~= "TCP" and shown ~= "UDP" and shown ~= "sockcap" then return end
+  end
+  cols.protocol = "sockcap"
   if rec.is_data then
     local text = ("%s length %d%s"):format(rec.socket_type, rec.len, preview(rec))
-    pinfo.cols.info = path and path .. " " .. text or text -- after what tcp has fenced: "[TCP Previous segment..."
+    cols.info = path and path .. " " .. text or text -- after what tcp has fenced: "[TCP Previous segment..."
   else
     local text = INFO[rec.event] and INFO[rec.event](rec) or rec.event
-    pinfo.cols.info = path and text .. " " .. path or text
+    cols.info = path and text .. " " .. path or text
   end
 end
 
 -- The dissector.
 
+local unset -- an address of no type: this link type has none
 local last_record -- that was dissected, for the statistics
 
 local function refuse(tvb, pinfo, tree, name, format, ...)
-  local view = new_view(tree, tvb())
+  local view = new_view(tree, tvb, tvb:captured_len())
   local text = format:format(...)
   view:expert(name, "%s", text)
-  pinfo.cols.info = text
+  pinfo.cols.protocol, pinfo.cols.info = "sockcap", text
   return tvb:captured_len()
 end
 
+local known_flags = {} -- by number: what they mean
+
+local function flags_of(number)
+  local flags = known_flags[number]
+  if not flags then
+    flags = {
+      truncated = bit_set(number, 0x0001), sender = bit_set(number, 0x0002), order = bit_set(number, 0x0004),
+      continued = bit_set(number, 0x0008), more = bit_set(number, 0x0010), stamp = math.floor(number / 0x0020) % 4,
+    }
+    flags.noted = flags.sender or flags.order or flags.continued
+    known_flags[number] = flags
+  end
+  return flags
+end
+
+-- read_header takes the parts that decide what is done. One call for several
+-- bytes and arithmetic on them is a fraction of what Struct.unpack costs.
 local function read_header(bytes, header_len)
-  local head, flags = bytes:sub(1, header_len), u16(bytes, 6)
-  local event, kind = bytes:byte(2), bytes:byte(5)
+  local event = bytes:byte(2)
+  local kind, role, f1, f2, p1, p2, p3, p4 = bytes:byte(5, 12)
+  local r1, r2, r3, r4 = bytes:byte(33, 36)
+  local o1, o2, o3, o4, o5, o6, o7, o8 = bytes:byte(65, 72)
+  local l1, l2, l3, l4 = bytes:byte(81, 84)
+  local offset = ((o5 * 256 + o6) * 256 + o7) * 256 + o8
+  local word = EVENT[event]
   return {
-    bytes = bytes, head = head, header_len = header_len, caplen = #bytes - header_len, flags = flags,
-    event = EVENT[event] or tostring(event), known = EVENT[event] ~= nil, is_data = EVENT[event] == "data",
-    socket_type = SOCKET_TYPE[kind] or tostring(kind), role = bytes:byte(6),
-    truncated = bit_set(flags, 0x0001), continued = bit_set(flags, 0x0008), more = bit_set(flags, 0x0010),
-    stamp = math.floor(flags / 0x0020) % 4,
-    pid = u32(head, 8), peer_pid = u32(head, 32), offset = u64(head, 64), len = u32(head, 80),
-    comm = "", peer_comm = "", path = "",
+    bytes = bytes, header_len = header_len, caplen = #bytes - header_len, id = bytes:sub(57, 64),
+    event = word or tostring(event), known = word ~= nil, is_data = event == 1,
+    socket_type = SOCKET_TYPE[kind] or tostring(kind), role = role, flags = flags_of(f1 * 256 + f2),
+    pid = ((p1 * 256 + p2) * 256 + p3) * 256 + p4, peer_pid = ((r1 * 256 + r2) * 256 + r3) * 256 + r4,
+    offset = (((o1 * 256 + o2) * 256 + o3) * 256 + o4) * 4294967296.0 + offset, seq = (offset + 1) % 4294967296,
+    len = ((l1 * 256 + l2) * 256 + l3) * 256 + l4, missing = 0, -- bytes before it
   }
 end
 
 local function show_record(tvb, rec, tree)
-  local view = new_view(tree, tvb(0, rec.header_len))
-  add_header(view, tvb, rec.head, rec.is_data)
+  local view = new_view(tree, tvb, rec.header_len)
+  add_header(view, tvb, rec.bytes, rec.is_data)
   add_flags(view, tvb, rec)
   if not rec.known then view:expert("event", "event %s", rec.event) end
   add_options(view, tvb, rec)
@@ -1345,7 +1455,7 @@ end
 
 function sockcap.dissector(tvb, pinfo, tree)
   local captured = tvb:captured_len()
-  pinfo.cols.protocol, last_record = "sockcap", nil
+  last_record = nil
   if captured < FIXED_LEN then
     return refuse(tvb, pinfo, tree, "short", "short record: %d of %d bytes", captured, FIXED_LEN)
   end
@@ -1362,14 +1472,15 @@ function sockcap.dissector(tvb, pinfo, tree)
 
   local rec = read_header(bytes, header_len)
   local view = show_record(tvb, rec, tree)
-  local connection = connection_of(rec.head:sub(57, 64))
+  local connection = connection_of(rec.id)
   if connection then view:compute("stream", connection.stream) end
 
-  local unset = pinfo.dl_src -- an address of no type: this link type has none
+  unset = unset or pinfo.dl_src
   if not connection and rec.event == "refused" then connection = { id = refused_id(pinfo.number), sent = {} } end
   local side = connection and side_of(rec) or rec.event == "refused" and 1
   local call_transport = rec.socket_type == "stream" and call_tcp or call_udp
   if not (side and call_transport(view, rec, connection, side, pinfo, tree)) then
+    pinfo.cols.protocol = "sockcap"
     call_payload(view, tvb, rec, pinfo, tree)
   end
   set_columns(view, rec, pinfo, unset)
@@ -1410,10 +1521,11 @@ end
 -- keys of sender, receiver and reader, which are one where paths are asked for.
 function Tally:keys(rec)
   if self.by == "path" then
-    local path = rec.path ~= "" and printable(rec.path) or "(none)"
+    local path = rec.names:shown_path() or "(none)"
     return path, path, path
   end
-  local own, peer = who(rec.comm, rec.pid) or "(unknown)", who(rec.peer_comm, rec.peer_pid) or "(unknown)"
+  local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
+  own, peer = own or "(unknown)", peer or "(unknown)"
   return own, peer, rec.reader or peer
 end
 
@@ -1422,15 +1534,15 @@ function Tally:count(rec, seconds)
   if rec.lost then self:row(own).lost = self:row(own).lost + tonumber(rec.lost) end
   if rec.latency then note_time(self:row(reader), "waits", rec.latency) end
   if not rec.is_data then return end
-  local row, socket = self:row(own), rec.head:sub(25, 32) .. rec.head:sub(57, 64)
+  local row, socket = self:row(own), rec.bytes:sub(25, 32) .. rec.id
   row.records, row.bytes = row.records + 1, row.bytes + rec.len
-  local message = rec.head:sub(73, 80)
-  if message == ZERO8 and not rec.continued or message ~= ZERO8 and self.message[socket] ~= message then
+  local message = rec.bytes:sub(73, 80)
+  if message == ZERO8 and not rec.flags.continued or message ~= ZERO8 and self.message[socket] ~= message then
     row.messages = row.messages + 1
     self.message[socket] = message
   end
   if peer ~= own then self:row(peer).received = self:row(peer).received + rec.len end
-  local id = rec.head:sub(57, 64)
+  local id = rec.id
   if rec.role == 1 then
     self.asked[id] = seconds
   elseif rec.role == 2 and self.asked[id] then

@@ -41,7 +41,7 @@ func TestStatistics(t *testing.T) {
 	read := c.event(pcapng.EventRead, server)
 	read.Reader, read.Latency = &pcapng.Endpoint{PID: 27807, Comm: "a b\x1b"}, 250*time.Millisecond
 	read = c.event(pcapng.EventRead, server)
-	read.Latency = 750*time.Millisecond
+	read.Latency = 750 * time.Millisecond
 	other := converse("", 2)
 	other.send(client, noise(9), large)
 	other.packets[0].Lost = 4099
