@@ -129,6 +129,9 @@ func protocolExchanges() []exchange {
 		{"wayland", talk("/run/user/1000/wayland-0", 5, wayland, waylandReply, waylandCall),
 			`sockcap_wayland.argument == "\"wl_shm\"" || sockcap_wayland.call == "create_pool"`, 3},
 		{"wayland begun before", talk("/run/user/1000/wayland-0", large, "\x07\x00\x00\x00\x02\x00\x08\x00"), "sockcap_wayland.opcode == 2", 1},
+		{"pulse", talk("/run/user/1000/pulse/native", 6, "\x00\x00\x00\x0a\xff\xff\xff\xff"+strings.Repeat("\x00", 12)+"L\x00\x00\x00\x08L\x00\x00\x00\x07"+
+			"\x00\x00\x00\x02\x00\x00\x00\x01"+strings.Repeat("\x00", 12)+"ab"),
+			`(sockcap_pulse.command == "Auth" && sockcap_pulse.tag == 7) || sockcap_pulse.channel == 1`, 2},
 		{"tls", talk("/x", large, "\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03"+strings.Repeat("r", 32)+"\x00\x00\x02\x13\x01\x01\x00\x00\x00"),
 			"tls.handshake.type == 1", 1},
 		{"unknown", talk("/x", large, "some line\nof text", "answer"), "tcp && data", 2},

@@ -664,7 +664,9 @@ proto_of_kinds("sockcap_milter", "Milter", "Milter", 1048576,
   function(byte) return MILTER[string.char(byte)] or tostring(byte) end,
   function(word, rest) if MILTER_TEXT[word] then return (rest:gsub("\0+$", ""):gsub("\0", " ")) end end)
 
-local SSH_AGENT = { -- draft-ietf-sshm-ssh-agent, section 6.1
+local SSH_AGENT = { -- draft-ietf-sshm-ssh-agent, section 6.1; SSH 1's below 11, of which OpenSSH still sends some
+  [1] = "Request RSA identities", [2] = "RSA identities answer", [3] = "RSA challenge", [4] = "RSA response",
+  [7] = "Add RSA identity", [8] = "Remove RSA identity", [9] = "Remove all RSA identities",
   [5] = "Failure", [6] = "Success", [11] = "Request identities", [12] = "Identities answer", [13] = "Sign request",
   [14] = "Sign response", [17] = "Add identity", [18] = "Remove identity", [19] = "Remove all identities",
   [20] = "Add smart card key", [21] = "Remove smart card key", [22] = "Lock", [23] = "Unlock",
@@ -745,6 +747,52 @@ function ttrpc.dissector(tvb, pinfo, tree)
     return ttrpc_size(...)
   end
   return each_message("ttRPC", tvb, pinfo, tree, size_of, show_ttrpc)
+end
+
+-- PulseAudio: a descriptor of length, channel, offset and flags, then samples
+-- or, on channel 0xffffffff, tagged values: a command and its number first
+-- (pulsecore/pstream.c, native-common.h).
+local pulse, pulse_field = define_proto("sockcap_pulse", "PulseAudio", {
+  { "length", "uint32", "Length" }, { "channel", "uint32", "Channel" }, { "command", "string", "Command" },
+  { "tag", "uint32", "Tag" }, { "data", "bytes", "Data" },
+})
+local PULSE_COMMAND = { [101] = "Enable ring channel", [102] = "Disable ring channel", [103] = "Register memfd" }
+for i, word in ipairs({
+  "Error", "Timeout", "Reply", "Create playback stream", "Delete playback stream", "Create record stream",
+  "Delete record stream", "Exit", "Auth", "Set client name", "Lookup sink", "Lookup source",
+  "Drain playback stream", "Stat", "Get playback latency", "Create upload stream", "Delete upload stream",
+  "Finish upload stream", "Play sample", "Remove sample", "Get server info", "Get sink info",
+  "Get sink info list", "Get source info", "Get source info list", "Get module info", "Get module info list",
+  "Get client info", "Get client info list", "Get sink input info", "Get sink input info list",
+  "Get source output info", "Get source output info list", "Get sample info", "Get sample info list", "Subscribe",
+}) do
+  PULSE_COMMAND[i - 1] = word
+end
+
+local function pulse_size(tvb, at, left)
+  if left < 20 then return 0 end
+  local size = tvb(at, 4):uint()
+  return size <= 16777216 and 20 + size or nil
+end
+
+local function show_pulse(tvb, at, size, _, tree)
+  local t, control = tree:add(pulse, tvb(at, size)), tvb:raw(at + 4, 4) == ONES4
+  t:add(pulse_field.length, tvb(at, 4))
+  t:add(pulse_field.channel, tvb(at + 4, 4))
+  local text = control and "Control" or ("Samples, channel %d, %d bytes"):format(tvb(at + 4, 4):uint(), size - 20)
+  if control and size >= 30 and tvb:raw(at + 20, 1) == "L" and tvb:raw(at + 25, 1) == "L" then
+    local command = tvb(at + 21, 4):uint()
+    text = ("%s, tag %d"):format(PULSE_COMMAND[command] or command, tvb(at + 26, 4):uint())
+    t:add(pulse_field.command, tvb(at + 21, 4), PULSE_COMMAND[command] or tostring(command))
+    t:add(pulse_field.tag, tvb(at + 26, 4))
+  end
+  if size > 20 then t:add(pulse_field.data, tvb(at + 20, size - 20)) end
+  t:append_text(": " .. text)
+  return text
+end
+
+function pulse.dissector(tvb, pinfo, tree)
+  return each_message("PulseAudio", tvb, pinfo, tree, pulse_size, show_pulse)
 end
 
 -- Wayland: a message is the object's number, its size and opcode in one word,
@@ -992,8 +1040,8 @@ local DATAGRAM_PATHS = [[
 -- A port is where the tcp dissector has it in all versions.
 local OWN = {
   dbus = { name = "sockcap_dbus" }, json = { name = "sockcap_json" }, milter = { name = "sockcap_milter" },
-  qmp = { name = "sockcap_qmp" }, ["ssh-agent"] = { name = "sockcap_ssh_agent" }, ttrpc = { name = "sockcap_ttrpc" },
-  varlink = { name = "sockcap_varlink" }, wayland = { name = "sockcap_wayland" },
+  pulse = { name = "sockcap_pulse" }, qmp = { name = "sockcap_qmp" }, ["ssh-agent"] = { name = "sockcap_ssh_agent" },
+  ttrpc = { name = "sockcap_ttrpc" }, varlink = { name = "sockcap_varlink" }, wayland = { name = "sockcap_wayland" },
   journal = { name = "sockcap_journal" }, notify = { name = "sockcap_notify" },
   http = { port = 80 }, ldap = { port = 389 }, memcached = { port = 11211 }, mqtt = { port = 1883 },
   mysql = { port = 3306 }, pgsql = { port = 5432 }, redis = { port = 6379 }, rpc = { port = 111 },
@@ -1422,6 +1470,8 @@ local function flags_of(number)
   return flags
 end
 
+local record = {} -- the one that there is at a time
+
 -- read_header takes the parts that decide what is done. One call for several
 -- bytes and arithmetic on them is a fraction of what Struct.unpack costs.
 local function read_header(bytes, header_len)
@@ -1432,14 +1482,16 @@ local function read_header(bytes, header_len)
   local l1, l2, l3, l4 = bytes:byte(81, 84)
   local offset = ((o5 * 256 + o6) * 256 + o7) * 256 + o8
   local word = EVENT[event]
-  return {
-    bytes = bytes, header_len = header_len, caplen = #bytes - header_len, id = bytes:sub(57, 64),
-    event = word or tostring(event), known = word ~= nil, is_data = event == 1,
-    socket_type = SOCKET_TYPE[kind] or tostring(kind), role = role, flags = flags_of(f1 * 256 + f2),
-    pid = ((p1 * 256 + p2) * 256 + p3) * 256 + p4, peer_pid = ((r1 * 256 + r2) * 256 + r3) * 256 + r4,
-    offset = (((o1 * 256 + o2) * 256 + o3) * 256 + o4) * 4294967296.0 + offset, seq = (offset + 1) % 4294967296,
-    len = ((l1 * 256 + l2) * 256 + l3) * 256 + l4, missing = 0, -- bytes before it
-  }
+  record.bytes, record.header_len, record.caplen, record.id = bytes, header_len, #bytes - header_len, bytes:sub(57, 64)
+  record.event, record.known, record.is_data = word or tostring(event), word ~= nil, event == 1
+  record.socket_type, record.role, record.flags = SOCKET_TYPE[kind] or tostring(kind), role, flags_of(f1 * 256 + f2)
+  record.pid, record.peer_pid = ((p1 * 256 + p2) * 256 + p3) * 256 + p4, ((r1 * 256 + r2) * 256 + r3) * 256 + r4
+  record.offset = (((o1 * 256 + o2) * 256 + o3) * 256 + o4) * 4294967296.0 + offset
+  record.seq = (offset + 1) % 4294967296
+  record.len = ((l1 * 256 + l2) * 256 + l3) * 256 + l4
+  record.missing = 0 -- bytes before it; this and what follows is in options
+  record.names, record.lost, record.errno, record.reader, record.latency = nil, nil, nil, nil, nil
+  return record
 end
 
 local function show_record(tvb, rec, tree)
