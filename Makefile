@@ -1,3 +1,7 @@
+# The suites of Debian whose tshark the machine's own is not, of those that have
+# 4.0, 4.4 and 4.6.
+tsharks = $(shell tshark --version 2>/dev/null | grep -q '^TShark.* 4\.0\.' || echo bookworm) trixie sid
+
 # The kernels of testdata/vm, the packages and tests of them that run there too
 # (all of them: make test-vm vm_tests=.*), and what runs a test as root on this
 # one.
@@ -40,6 +44,7 @@ test:
 	$(MAKE) test-generated
 	$(MAKE) lint
 	$(MAKE) test-host
+	$(MAKE) test-wireshark
 	$(MAKE) test-vm
 	$(MAKE) fuzz-short
 
@@ -52,6 +57,15 @@ test-generated:
 test-host:
 	.ci/install test
 	go test -count=1 -p 1 $(as_root) ./...
+
+# test-wireshark: the dissector in other versions; in one: make test-wireshark-sid
+test-wireshark:
+	$(MAKE) $(tsharks:%=test-wireshark-%)
+
+test-wireshark-%:
+	.ci/install test root
+	root=$$(wireshark/testdata/root $*) && TSHARK_ROOT=$$root \
+		go test -count=1 $(as_root) ./wireshark
 
 # test-vm: the live tests on other kernels; on one: make test-vm-amd64-6.1
 test-vm: test-harness
@@ -83,4 +97,4 @@ fuzz-short:
 	.ci/fuzz 5s
 
 .PHONY: help build demo generate format lint test test-generated test-host \
-	test-vm test-harness bench fuzz-short
+	test-wireshark test-vm test-harness bench fuzz-short

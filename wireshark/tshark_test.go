@@ -22,7 +22,7 @@ const nobody = 65534
 
 // shark is one directory with the dissector and capture files, and the tshark
 // that reads them: the machine's, or that of the root directory TSHARK_ROOT,
-// for other versions (mmdebstrap --include=tshark trixie DIR).
+// for other versions (testdata/root makes one).
 type shark struct {
 	dir  string // as the test sees it
 	root string // "" or TSHARK_ROOT
