@@ -87,10 +87,15 @@ test-vm-%:
 	CGO_ENABLED=0 GOARCH=$(arch) go test -count=1 -p 1 -timeout 30m \
 		-run '^Test($(vm_tests))$$' -exec "$(vm)" $(vm_packages)
 
-# bench: what a capture costs the traced program, and a packet costs sockcap
+# bench: what a capture costs the traced program, a packet sockcap, a record tshark
 bench:
+	.ci/install root
 	go test -run '^$$' -bench . -benchtime 5x $(as_root) ./capture
 	go test -run '^$$' -bench . ./pcapng ./cmd/sockcap
+	for suite in bookworm trixie sid; do \
+		TSHARK_ROOT=$$(wireshark/testdata/root $$suite) go test -run '^$$' \
+			-bench . -benchtime 3x -timeout 1h $(as_root) ./wireshark || exit; \
+	done
 
 # fuzz-short: every fuzz target for five seconds
 fuzz-short:

@@ -29,7 +29,7 @@ type shark struct {
 	exe  string
 }
 
-func newShark(t *testing.T) *shark {
+func newShark(t testing.TB) *shark {
 	t.Helper()
 	s := &shark{root: os.Getenv("TSHARK_ROOT"), exe: "/usr/bin/tshark"}
 	if s.root == "" {
@@ -51,7 +51,7 @@ func newShark(t *testing.T) *shark {
 	return s
 }
 
-func (s *shark) write(t *testing.T, name string, data []byte) {
+func (s *shark) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	file := filepath.Join(s.dir, name)
 	if err := os.WriteFile(file, data, 0o644); err != nil {
@@ -67,10 +67,12 @@ func (s *shark) path(name string) string {
 	return filepath.Join("/", strings.TrimPrefix(s.dir, s.root), name)
 }
 
-// start runs tshark with the dissector and gives what it printed.
-func (s *shark) start(t *testing.T, args ...string) (stdout, stderr string) {
-	t.Helper()
-	args = append(args, "-n", "-X", "lua_script:"+s.path(wireshark.DissectorName))
+// command is tshark, not yet started, with the dissector or without.
+func (s *shark) command(dissector bool, args ...string) *exec.Cmd {
+	args = append(args, "-n")
+	if dissector {
+		args = append(args, "-X", "lua_script:"+s.path(wireshark.DissectorName))
+	}
 	cmd := exec.Command(s.exe, args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"HOME=" + s.path(""), "LC_ALL=C.UTF-8", "TZ=UTC", "PATH=/usr/bin:/bin"}
@@ -80,6 +82,24 @@ func (s *shark) start(t *testing.T, args ...string) (stdout, stderr string) {
 			Credential: &syscall.Credential{Uid: nobody, Gid: nobody},
 		}
 	}
+	return cmd
+}
+
+// version is tshark's, as it says.
+func (s *shark) version(t testing.TB) string {
+	t.Helper()
+	out, err := s.command(false, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSuffix(line, ".")
+}
+
+// start runs tshark with the dissector and gives what it printed.
+func (s *shark) start(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	cmd := s.command(true, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
