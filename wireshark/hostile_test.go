@@ -4,11 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -156,55 +154,6 @@ func TestUnknownOptionIsSkipped(t *testing.T) {
 	delete(got, "sockcap.stream") // not in the record
 	if d := cmp.Diff(want(&p), got); d != "" {
 		t.Errorf("fields (-Go +Wireshark):\n%s", d)
-	}
-}
-
-// mutate changes a record in one to three places, where it hurts.
-func mutate(r *rand.Rand, b []byte) []byte {
-	b = append([]byte(nil), b...)
-	for range 1 + r.IntN(3) {
-		if len(b) < 92 {
-			break
-		}
-		switch r.IntN(6) {
-		case 0:
-			b = b[:r.IntN(len(b))]
-		case 1:
-			b[r.IntN(len(b))] = byte(r.Uint32())
-		case 2:
-			b[r.IntN(88)] = []byte{0, 1, 0x7f, 0x80, 0xff}[r.IntN(5)]
-		case 3:
-			binary.BigEndian.PutUint16(b[2:], uint16(r.IntN(len(b)+2)))
-		case 4: // an option's length
-			binary.BigEndian.PutUint16(b[90:], uint16(r.Uint32()>>r.IntN(32)))
-		case 5:
-			b[88+r.IntN(len(b)-88)] ^= 1 << r.IntN(8)
-		}
-	}
-	return b
-}
-
-func TestMutatedRecordsNeverFailInLua(t *testing.T) {
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 1))
-	var whole [][]byte
-	for i, e := range protocolExchanges() {
-		for j := range e.packets {
-			e.packets[j].ConnID = uint64(i + 1)
-			whole = append(whole, appendRecord(nil, &e.packets[j]))
-		}
-	}
-	p := full()
-	whole = append(whole, appendRecord(nil, &p))
-	s := newShark(t)
-	for i := range 4 {
-		var records [][]byte
-		for range 500 {
-			records = append(records, mutate(r, whole[r.IntN(len(whole))]))
-		}
-		s.raw(t, fmt.Sprintf("mutated%d.pcapng", i), records...)
 	}
 }
 
