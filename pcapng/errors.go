@@ -9,7 +9,7 @@ import (
 // are in its chain too.
 var (
 	ErrNotPcapng = errors.New("not a pcapng file")
-	ErrLinkType  = errors.New("link type")              // another than LinkType
+	ErrLinkType  = errors.New("link type")              // another than LinkType to LinkTypeLast
 	ErrVersion   = errors.New("unknown version")        // of the record, or of the file format
 	ErrDamaged   = errors.New("damaged")                // what no writer writes
 	ErrCutOff    = errors.New("cut off")                // the file ends inside a block

@@ -36,8 +36,14 @@ func (r *Reader) onInterface(b []byte) (*Packet, error) {
 	if len(r.hosts) == maxInterfaces {
 		return nil, damaged("more than %d interfaces", maxInterfaces)
 	}
-	if got := r.order.Uint16(b); got != LinkType {
-		return nil, fmt.Errorf("%w %d, a sockcap file has %d (USER0)", ErrLinkType, got, LinkType)
+	switch got := int(r.order.Uint16(b)); {
+	case got == LinkTypeRaw:
+		return nil, fmt.Errorf("%w %d (RAW), IP packets as sockcap -y RAW writes them for other programs: "+
+			"sockcap itself cannot read them back", ErrLinkType, got)
+	case !isRecordType(got):
+		return nil, fmt.Errorf("%w %d, a sockcap file has %d (USER0) to %d (USER15)", ErrLinkType, got, LinkType, LinkTypeLast)
+	case len(r.hosts) == 0:
+		r.link = got
 	}
 	h := host{clock: clock{unit: 1e6}}
 	options := blockOptions{left: b[8:], order: r.order}

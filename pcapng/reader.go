@@ -24,6 +24,7 @@ type Reader struct {
 	order   binary.ByteOrder
 	buf     []byte // the block
 	section Section
+	link    int // of the first interface
 	hosts   []host
 	first   int // host of the section's first interface
 	packet  Packet
@@ -76,6 +77,10 @@ func (r *Reader) readSignature() error {
 
 // Section returns the description of the file's first section.
 func (r *Reader) Section() Section { return r.section }
+
+// LinkType returns that of the file's first interface, LinkType to
+// LinkTypeLast, and 0 if the file has no interface.
+func (r *Reader) LinkType() int { return r.link }
 
 // Interfaces returns the interfaces read so far, with their latest statistics,
 // in the order in which Packet.Host counts them: through all sections.

@@ -211,7 +211,7 @@ func TestDamaged(t *testing.T) {
 		{"odd length", patched(32, 21), ErrDamaged, "block at byte 28: damaged: length 21"},
 		{"length 0", patched(32, 0), ErrDamaged, "block at byte 28: damaged: length 0"},
 		{"second length", patched(44, 24), ErrDamaged, "interface at byte 28: damaged: length 20 before, 24 after it"},
-		{"Ethernet", patched(36, 1), ErrLinkType, "interface at byte 28: link type 1, a sockcap file has 147 (USER0)"},
+		{"Ethernet", patched(36, 1), ErrLinkType, "interface at byte 28: link type 1, a sockcap file has 147 (USER0) to 162 (USER15)"},
 		{"short interface", begin().block(1, []byte{147, 0, 0, 0}).bytes, ErrDamaged, "interface at byte 48: damaged: 4 bytes, too few"},
 		{"if_tsresol", begin().iface(147, option{9, []byte{9, 9}}).bytes, ErrDamaged, "interface at byte 48: damaged: if_tsresol of 2 bytes, should be 1"},
 		{"if_tsoffset", begin().iface(147, option{14, []byte{9}}).bytes, ErrDamaged, "interface at byte 48: damaged: option 14 of 1 bytes, should be 8"},

@@ -12,9 +12,6 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// LinkType is that of our files: LINKTYPE_USER0.
-const LinkType = 147
-
 // maxInterfaces is how many hosts a file can have.
 const maxInterfaces = 1 << 16
 
@@ -28,6 +25,8 @@ type Options struct {
 	Host        string // whose sockets they are
 	Hooks       string // by which hook set
 	Description string // if_description, instead of one made of Host and Hooks
+
+	LinkType int // LinkType to LinkTypeLast; LinkTypeRaw for WriteFrame; 0 means LinkType
 }
 
 // Interface describes a host whose sockets are in the file.
@@ -57,6 +56,7 @@ type Writer struct {
 	out   io.Writer
 	buf   buffer
 	ng    *pcapgo.NgWriter // on buf; for the blocks whose cost does not matter
+	link  int
 	hosts int
 	last  int64 // time of the latest packet, ns
 	err   error
@@ -74,7 +74,8 @@ func (b *buffer) Write(p []byte) (int, error) {
 }
 
 // NewWriter writes a section header and a first interface to w. They stay in
-// the buffer until Flush. The Writer does not close w.
+// the buffer until Flush. The Writer does not close w. ErrLinkType means that
+// there are no files of o.LinkType.
 func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if o.Application == "" {
 		o.Application = "sockcap"
@@ -82,8 +83,14 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if o.Description == "" {
 		o.Description = describe(o.Host, o.Hooks)
 	}
-	d := &Writer{out: w, hosts: 1}
-	first := ngInterface(Interface{Description: o.Description})
+	if o.LinkType == 0 {
+		o.LinkType = LinkType
+	}
+	if !isRecordType(o.LinkType) && o.LinkType != LinkTypeRaw {
+		return nil, errWriting("header", fmt.Errorf("%w %d", ErrLinkType, o.LinkType))
+	}
+	d := &Writer{out: w, link: o.LinkType, hosts: 1}
+	first := d.ngInterface(Interface{Description: o.Description})
 	section := pcapgo.NgSectionInfo{
 		Hardware: optionText(o.Hardware), OS: optionText(o.OS), Application: optionText(o.Application),
 	}
@@ -110,14 +117,14 @@ func describe(host, hooks string) string {
 	return s
 }
 
-func ngInterface(i Interface) pcapgo.NgInterface {
+func (w *Writer) ngInterface(i Interface) pcapgo.NgInterface {
 	if i.Name == "" {
 		i.Name = "sockcap"
 	}
 	return pcapgo.NgInterface{
 		Name:        optionText(i.Name),
 		Description: optionText(i.Description),
-		LinkType:    layers.LinkType(LinkType),
+		LinkType:    layers.LinkType(w.link),
 		SnapLength:  MaxRecord,
 	}
 }
@@ -140,7 +147,7 @@ func (w *Writer) AddInterface(i Interface) (host int, err error) {
 	if w.hosts == maxInterfaces {
 		return 0, &Error{"write interface", -1, fmt.Errorf("%w: more than %d hosts", ErrPacket, maxInterfaces)}
 	}
-	_, err = w.ng.AddInterface(ngInterface(i))
+	_, err = w.ng.AddInterface(w.ngInterface(i))
 	if err == nil {
 		err = w.ng.Flush()
 	}
@@ -160,13 +167,11 @@ func (w *Writer) WritePacket(p *Packet) error {
 	if w.err != nil {
 		return w.err
 	}
-	if err := check(p); err != nil {
+	if err := w.check(p); err != nil {
 		return &Error{"write packet", -1, fmt.Errorf("%w: %w", ErrPacket, err)}
 	}
-	for w.hosts <= p.Host {
-		if _, err := w.AddInterface(Interface{Description: describe("", "")}); err != nil {
-			return err
-		}
+	if err := w.describeHost(p.Host); err != nil {
+		return err
 	}
 	at, own := nanoseconds(p.Time), ownTime(p)
 	if at < w.last && own == noTime {
@@ -177,8 +182,20 @@ func (w *Writer) WritePacket(p *Packet) error {
 	return w.flushFull()
 }
 
-func check(p *Packet) error {
+// describeHost adds interfaces, of which nothing is known, up to host.
+func (w *Writer) describeHost(host int) error {
+	for w.hosts <= host {
+		if _, err := w.AddInterface(Interface{Description: describe("", "")}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) check(p *Packet) error {
 	switch {
+	case !isRecordType(w.link):
+		return fmt.Errorf("%w %d has no records", ErrLinkType, w.link)
 	case p.Host < 0 || p.Host >= maxInterfaces:
 		return fmt.Errorf("host %d", p.Host)
 	case len(p.Data) > MaxPayload:
@@ -223,8 +240,14 @@ func appendPacketOptions(b []byte, p *Packet) []byte {
 		start = len(b)
 		b = endOption(AppendAnomaly(beginOption(b, optionComment), p), start)
 	}
-	if p.DropCount > 0 {
-		b = binary.LittleEndian.AppendUint64(append(b, optionDropCount, 0, 8, 0), p.DropCount)
+	return endPacketOptions(b, p.DropCount)
+}
+
+// endPacketOptions appends the drop count, if there is one, and the end of the
+// options.
+func endPacketOptions(b []byte, dropCount uint64) []byte {
+	if dropCount > 0 {
+		b = binary.LittleEndian.AppendUint64(append(b, optionDropCount, 0, 8, 0), dropCount)
 	}
 	return append(b, 0, 0, 0, 0)
 }

@@ -81,7 +81,7 @@ func TestForeignFiles(t *testing.T) {
 		bytes []byte
 		want  string
 	}{
-		"ethernet":     {ethernet, "link type 1, a sockcap file has 147 (USER0)"},
+		"ethernet":     {ethernet, "link type 1, a sockcap file has 147 (USER0) to 162 (USER15)"},
 		"classic pcap": {[]byte("\xd4\xc3\xb2\xa1\x02\x00\x04\x00"), "not a pcapng file"},
 		"empty":        {nil, "cut off"},
 	} {
