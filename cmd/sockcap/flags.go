@@ -9,6 +9,7 @@ import (
 
 	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/capture/filter"
+	"github.com/sockcap/sockcap/pcapng"
 )
 
 // format is what --format chooses.
@@ -28,10 +29,12 @@ const (
 type flags struct {
 	capture  capture.Options
 	list     bool   // -D
+	listLink bool   // -L
 	read     string // -r; empty: capture
 	count    uint64 // -c; 0: no end
 	paths    filter.Paths
 	write    string // -w, or --output with --format pcapng; empty: no file
+	linkType int    // -y, of the file that is written
 	text     bool   // print packets
 	textFile string // --output; empty: standard output
 	flush    bool   // -l, -U: each line and packet at once
@@ -41,11 +44,12 @@ type flags struct {
 // raw holds flags as they are parsed, before they are checked together.
 type raw struct {
 	write, format, output, hooks, senders string
+	linkType                              string
 	read                                  []string
 	count                                 int64
 	snaplen, buffer                       int
 	list, print, lines, packets, quiet    bool
-	ascii                                 bool
+	listLink, ascii                       bool
 	hex, hexText, time                    int
 	help, version                         bool
 }
@@ -56,6 +60,8 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.SortFlags = false
 	s.StringVarP(&r.write, "w", "w", "", "")
 	s.StringArrayVarP(&r.read, "r", "r", nil, "")
+	s.StringVarP(&r.linkType, "linktype", "y", pcapng.LinkTypeName(pcapng.LinkType), "")
+	s.BoolVarP(&r.listLink, "list-data-link-types", "L", false, "")
 	s.BoolVar(&r.print, "print", false, "")
 	s.StringVar(&r.format, "format", string(formatText), "")
 	s.StringVar(&r.output, "output", "", "")
@@ -93,9 +99,9 @@ const (
 
 // flags checks what was parsed.
 func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
-	f := &flags{list: r.list, flush: r.lines || r.packets}
+	f := &flags{list: r.list, listLink: r.listLink, flush: r.lines || r.packets}
 	for _, check := range []func(*pflag.FlagSet, *flags) error{
-		r.setCapture, r.setInput, r.setPrinter, r.setOutput,
+		r.setCapture, r.setInput, r.setPrinter, r.setOutput, r.setLinkType,
 	} {
 		if err := check(s, f); err != nil {
 			return nil, err
@@ -208,6 +214,18 @@ func (r *raw) setOutput(s *pflag.FlagSet, f *flags) error {
 	}
 	if f.textFile != "" {
 		f.flush = true
+	}
+	return nil
+}
+
+// setLinkType settles what a capture file is made of. Text has no link type.
+func (r *raw) setLinkType(s *pflag.FlagSet, f *flags) error {
+	var ok bool
+	if f.linkType, ok = pcapng.ParseLinkType(r.linkType); !ok {
+		return wrongLinkType(r.linkType)
+	}
+	if s.Changed("linktype") && f.write == "" && !f.list && !f.listLink {
+		return usage("-y is about the file after -w, and there is no -w")
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/pcapng"
+	rawip "github.com/sockcap/sockcap/pcapng/raw"
 )
 
 const help = `Usage: sockcap [OPTION]... [PATH]...
@@ -28,6 +29,8 @@ sockets at it or below it; several are or-ed.
 Output
   -w FILE           write pcapng to FILE, for Wireshark; - is standard output
   -r FILE           read FILE instead of capturing; - is standard input
+  -y TYPE           link type for -w: USER0 to USER15, or RAW: TCP and UDP, for
+                    programs without our dissector; -L lists them
   --print           print lines even with -w
   --format FORMAT   print as text, string, hex, hexstring, or write pcapng
   --output FILE     print to FILE instead of standard output
@@ -81,6 +84,10 @@ func wrongChoice(flag, got, choices string) error {
 
 func outOfRange[T, B int | int64](flag string, got T, lowest, highest B) error {
 	return usage("%s %d: expected %d to %d", flag, got, lowest, highest)
+}
+
+func wrongLinkType(name string) error {
+	return &errUsage{text: fmt.Sprintf("-y %q: no such link type", name), hint: "sockcap -L lists them"}
 }
 
 func notAPath(arg string) error {
@@ -205,15 +212,46 @@ func hintOf(err error) string {
 }
 
 // sayListening is the banner: packets are captured from now on.
-func (h *host) sayListening(hooks string, snaplen int) {
+func (h *host) sayListening(hooks string, linkType, snaplen int) {
 	if snaplen == 0 {
 		snaplen = maxSnaplen
 	}
-	h.say("", "listening on %s, link-type USER0 (sockcap), snapshot length %d bytes", hooks, snaplen)
+	h.say("", "listening on %s, link-type %s, snapshot length %d bytes", hooks, linkTypeWords(linkType), snaplen)
 }
 
-func (h *host) sayReading(name string) {
-	h.say("", "reading from file %s, link-type USER0 (sockcap)", quoteName(name))
+func (h *host) sayReading(name string, linkType int) {
+	if linkType == 0 {
+		linkType = pcapng.LinkType // the file has no interface
+	}
+	h.say("", "reading from file %s, link-type %s", quoteName(name), linkTypeWords(linkType))
+}
+
+// linkTypeWords is a link type as tcpdump names it.
+func linkTypeWords(linkType int) string {
+	what := "sockcap"
+	if linkType == pcapng.LinkTypeRaw {
+		what = "Raw IP"
+	}
+	return fmt.Sprintf("%s (%s)", pcapng.LinkTypeName(linkType), what)
+}
+
+// sayLeftOut tells what -y RAW has left out, if anything.
+func (h *host) sayLeftOut(left rawip.LeftOut) {
+	var words []string
+	for e, n := range left.Events {
+		switch {
+		case n > 0 && e == 0:
+			words = append(words, fmt.Sprintf("%d unknown", n))
+		case n > 0:
+			words = append(words, fmt.Sprintf("%d %s", n, pcapng.Event(e)))
+		}
+	}
+	if len(words) > 0 {
+		h.say("", "events without a packet in TCP or UDP are left out: %s", strings.Join(words, ", "))
+	}
+	if left.Dropped > 0 {
+		h.say("warning: ", "%s lost after the last one in the file", count(left.Dropped, "packet"))
+	}
 }
 
 // sayStats answers SIGUSR1, as tcpdump does, on one line.
@@ -296,6 +334,16 @@ func printSets(w io.Writer, sets []capture.Set) error {
 		}
 	}
 	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// printLinkTypes is -L, in tcpdump's words.
+func printLinkTypes(w io.Writer) error {
+	b := "Data link types for sockcap (use option -y to set):\n"
+	for t := pcapng.LinkType; t <= pcapng.LinkTypeLast; t++ {
+		b += "  " + linkTypeWords(t) + "\n"
+	}
+	_, err := io.WriteString(w, b+"  "+linkTypeWords(pcapng.LinkTypeRaw)+"\n")
 	return err
 }
 

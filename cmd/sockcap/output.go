@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/sockcap/sockcap/pcapng"
+	rawip "github.com/sockcap/sockcap/pcapng/raw"
 )
 
 // maxDelay is how long a packet may stay in a buffer.
@@ -18,11 +20,12 @@ const maxDelay = 100 * time.Millisecond
 // be called from any goroutine between begin and close.
 type output struct {
 	mu     sync.Mutex
-	file   *destination   // -w, or nil
-	text   *destination   // or nil
-	writer *pcapng.Writer // to file
-	hosts  int            // that it describes
-	lines  *bufio.Writer  // to text
+	file   *destination  // -w, or nil
+	text   *destination  // or nil
+	link   int           // type of file
+	writer packetWriter  // to file
+	hosts  int           // that it describes
+	lines  *bufio.Writer // to text
 	pr     *printer
 	line   []byte
 
@@ -33,10 +36,27 @@ type output struct {
 	failed  func()      // called on that error
 }
 
+// packetWriter writes packets to a capture file: as records, a *pcapng.Writer,
+// or as IP packets, a *rawip.Writer.
+type packetWriter interface {
+	WritePacket(*pcapng.Packet) error
+	AddInterface(pcapng.Interface) (host int, err error)
+	WriteStats(pcapng.Stats) error
+	Flush() error
+	Close() error
+}
+
+func newPacketWriter(w io.Writer, o pcapng.Options) (packetWriter, error) {
+	if o.LinkType == pcapng.LinkTypeRaw {
+		return rawip.NewWriter(w, o)
+	}
+	return pcapng.NewWriter(w, o)
+}
+
 // openOutput opens the files that the user named. Neither is touched yet, and
 // a fifo's reader is waited for.
 func openOutput(ctx context.Context, h *host, f *flags) (*output, error) {
-	o := &output{pr: &f.printer, atOnce: f.flush}
+	o := &output{pr: &f.printer, link: f.linkType, atOnce: f.flush}
 	o.pr.times.zone = h.zone
 	if f.write != "" {
 		d, err := openDestination(ctx, h, f.write)
@@ -110,7 +130,8 @@ func (o *output) begin(meta pcapng.Options, failed func()) error {
 		o.lines = bufio.NewWriterSize(o.text, 64<<10)
 	}
 	if o.file != nil {
-		w, err := pcapng.NewWriter(&wholeBlocks{file: o.file}, meta)
+		meta.LinkType = o.link
+		w, err := newPacketWriter(&wholeBlocks{file: o.file}, meta)
 		if err != nil {
 			return err
 		}
@@ -217,4 +238,12 @@ func (o *output) close(end *pcapng.Stats) error {
 		errs = append(errs, d.close())
 	}
 	return errors.Join(errs...)
+}
+
+// leftOut is what the file has no packets for, after close.
+func (o *output) leftOut() rawip.LeftOut {
+	if w, ok := o.writer.(*rawip.Writer); ok {
+		return w.LeftOut()
+	}
+	return rawip.LeftOut{}
 }

@@ -15,6 +15,9 @@ func run(ctx context.Context, h *host, f *flags) error {
 	if f.list {
 		return printSets(h.stdout, h.sets())
 	}
+	if f.listLink {
+		return printLinkTypes(h.stdout)
+	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	if f.read != "" {
@@ -41,7 +44,7 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	if err := out.begin(describeHost(s.Hooks()), cancel); err != nil {
 		return errors.Join(err, s.Close(), out.close(nil))
 	}
-	h.sayListening(s.Hooks(), f.capture.Snaplen)
+	h.sayListening(s.Hooks(), f.linkType, f.capture.Snaplen)
 
 	c := copier{out: out, limit: f.count} // the session keeps to f.capture.Paths
 	stop := onSignals(
@@ -56,6 +59,7 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	stats := s.Stats()
 	end := fileStats(stats, began, h.now())
 	err = errors.Join(err, out.close(&end))
+	h.sayLeftOut(out.leftOut())
 	h.saySummary(c.captured.Load(), stats)
 	return err
 }
@@ -83,10 +87,11 @@ func readFile(ctx context.Context, h *host, f *flags) error {
 	if err := out.begin(describeFile(r), nil); err != nil {
 		return errors.Join(err, out.close(nil))
 	}
-	h.sayReading(f.read)
+	h.sayReading(f.read, r.LinkType())
 	c := copier{out: out, limit: f.count, paths: f.paths, done: ctx.Done(), from: r, name: f.read}
-	err = c.copy(r.Packets())
-	return errors.Join(err, out.close(nil))
+	err = errors.Join(c.copy(r.Packets()), out.close(nil))
+	h.sayLeftOut(out.leftOut())
+	return err
 }
 
 // copier takes packets from a capture or a file to the output.
