@@ -6,20 +6,25 @@ import (
 	"time"
 )
 
+// UnknownLength is the original length of a record for those who know but its
+// bytes.
+const UnknownLength = -1
+
 // DecodeRecord fills p from a record, rec, of whose origLen bytes the file may
-// have kept fewer. It sets all fields but those that stand outside of the
+// have kept fewer; UnknownLength if that cannot be compared with what the
+// record says. It sets all fields but those that stand outside of the
 // record: Time, DropCount and Host. p.Data is a part of rec; strings, FDs,
 // Reader and Cred that p had before are used again where they can be. Options
 // of unknown types are skipped. An error is an [*Error]: ErrVersion, or
 // ErrDamaged; p is then undefined.
 func DecodeRecord(p *Packet, rec []byte, origLen int) error {
-	if err := decodeRecord(p, rec, uint64(max(origLen, 0))); err != nil {
+	if err := decodeRecord(p, rec, int64(origLen)); err != nil {
 		return &Error{Op: "decode record", Offset: -1, Err: err}
 	}
 	return nil
 }
 
-func decodeRecord(p *Packet, rec []byte, origLen uint64) error {
+func decodeRecord(p *Packet, rec []byte, origLen int64) error {
 	if len(rec) > 0 && rec[0] != recordVersion {
 		return fmt.Errorf("%w %d of the record: this sockcap reads version %d", ErrVersion, rec[0], recordVersion)
 	}
@@ -38,7 +43,7 @@ func decodeRecord(p *Packet, rec []byte, origLen uint64) error {
 	if uint64(len(p.Data)) > uint64(p.Len) {
 		return damaged("payload of %d bytes, length %d", len(p.Data), p.Len)
 	}
-	if want := originalLen(headerLen, p.Len); origLen != uint64(want) {
+	if want := originalLen(headerLen, p.Len); origLen != int64(want) && origLen != UnknownLength {
 		return damaged("original length %d, header and length make %d", origLen, want)
 	}
 	p.Truncated = p.cut()

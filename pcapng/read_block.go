@@ -94,7 +94,7 @@ func (r *Reader) onPacket(b []byte) (*Packet, error) {
 	if err != nil {
 		return nil, err
 	}
-	captured, original := uint64(r.order.Uint32(b[12:])), uint64(r.order.Uint32(b[16:]))
+	captured, original := uint64(r.order.Uint32(b[12:])), int64(r.order.Uint32(b[16:]))
 	b = b[20:]
 	if captured+-captured&3 > uint64(len(b)) {
 		return nil, damaged("captured length %d, block has %d bytes", captured, len(b))
