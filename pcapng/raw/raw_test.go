@@ -98,6 +98,17 @@ func TestConversations(t *testing.T) {
 			"> 80 1118 ack 1 len 0 docker (not captured: 7 bytes)", "< 80 P 1 ack 1118 len 5 dockerd",
 			"> 80 1168 ack 6 len 0 docker lost (lost before: 50 bytes)",
 		}},
+		{"what is cut is not acknowledged, but ends", func(c *talk) {
+			cut := c.send(client, make([]byte, 100), 100)
+			cut.Data = cut.Data[:17]
+			c.send(server, []byte("hello"), 5)
+			c.event(pcapng.EventClose, client)
+			c.send(server, []byte("x"), 1)
+		}, []string{
+			"> 80 S 0 len 0", "< 80 S 0 ack 1 len 0", "> 80 1 ack 1 len 0",
+			"> 80 P 1 ack 1 len 17 docker (truncated: 17 of 100 bytes captured)", "< 80 P 1 ack 18 len 5 dockerd",
+			"> 80 F 101 ack 6 len 0 docker close", "< 80 P 6 ack 102 len 1 dockerd",
+		}},
 		{"a gap that no sequence number tells", func(c *talk) {
 			c.send(client, []byte("hello"), 5)
 			c.lose(client, 1<<32)
@@ -145,6 +156,29 @@ func TestConversations(t *testing.T) {
 		}, []string{
 			"> 80 S 0 len 0", "< 80 S 0 ack 1 len 0", "> 80 1 ack 1 len 0", "> 80 P 1 ack 1 len 5 docker",
 			"< 80 F 1 ack 6 len 0 dockerd close", "> 80 F 13 ack 2 len 0 docker close",
+		}},
+		{"closed, nothing known of what it sent", func(c *talk) {
+			c.event(pcapng.EventConnect, client)
+			c.send(server, []byte("one"), 3)
+			c.event(pcapng.EventClose, server).Offset = 0
+			c.send(server, []byte("two"), 3)
+			c.event(pcapng.EventClose, client)
+		}, []string{
+			"> 80 S 0 len 0 docker connect", "< 80 S 0 ack 1 len 0", "> 80 1 ack 1 len 0 docker connect",
+			"< 80 P 1 ack 1 len 3 dockerd", "< 80 P 4 ack 1 len 3 dockerd",
+			"< 80 F 7 ack 1 len 0 dockerd close", "> 80 F 1 ack 8 len 0 docker close",
+		}},
+		{"acknowledging after its FIN", func(c *talk) {
+			c.send(client, []byte("hello"), 5)
+			c.event(pcapng.EventClose, client)
+			c.lose(server, maxUnacked)
+			c.send(server, []byte("x"), 1)
+			c.lose(server, 1)
+			c.send(server, []byte("x"), 1)
+		}, []string{
+			"> 80 S 0 len 0", "< 80 S 0 ack 1 len 0", "> 80 1 ack 1 len 0",
+			"> 80 P 1 ack 1 len 5 docker", "> 80 F 6 ack 1 len 0 docker close",
+			"< 80 P 268435457 ack 7 len 1 dockerd", "> 80 7 ack 268435458 len 0", "< 80 P 268435459 ack 7 len 1 dockerd",
 		}},
 		{"refused, then not", func(c *talk) {
 			c.event(pcapng.EventRefused, client).Errno = 111
@@ -290,6 +324,31 @@ func TestLeftOut(t *testing.T) {
 	want.Events[pcapng.EventClose] = 1 // of the pair
 	if d := cmp.Diff(want, left); d != "" {
 		t.Errorf("left out (-want +got):\n%s", d)
+	}
+}
+
+// TestWindow: however long one side sends alone, and whatever is missing, it
+// stays within the window that the other one has announced: Suricata leaves
+// out what does not.
+func TestWindow(t *testing.T) {
+	c := converse("/run/docker.sock", 7)
+	c.event(pcapng.EventConnect, client)
+	for i := range uint64(101) {
+		c.lose(client, i*maxGap/10)
+		c.send(client, make([]byte, large), large)
+	}
+	file, _ := encode(t, c.packets...)
+	var acked, room uint32
+	for i, f := range read(t, file) {
+		switch last := f.tcp.Seq + uint32(len(f.payload)); {
+		case f.tcp.SYN:
+			scale := f.tcp.Options[1].OptionData[0]
+			room = uint32(f.tcp.Window) << scale
+		case f.from.Port() == 80:
+			acked = f.tcp.Ack
+		case last-acked > room:
+			t.Fatalf("packet %d ends at %d, %d is acknowledged, %d bytes are the window", i, last, acked, room)
+		}
 	}
 }
 

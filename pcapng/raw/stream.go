@@ -32,7 +32,8 @@ type end struct {
 	port    uint16
 
 	known  bool   // next means something
-	next   uint64 // position after the last byte that was written, or left out
+	next   uint64 // position after the last byte that was written
+	told   uint64 // the same, of the bytes that records stand for
 	acked  uint64 // how far the other side has acknowledged it
 	out    uint64 // taken out of gaps
 	closed bool
@@ -156,7 +157,7 @@ func (w *Writer) writeBytes(p *pcapng.Packet, c *conversation, s side) error {
 			break
 		}
 	}
-	c.ends[s].extend(at + missing)
+	c.ends[s].told = max(c.ends[s].told, at+missing)
 	return w.finish(c, s)
 }
 
@@ -186,14 +187,14 @@ func (w *Writer) writeClose(p *pcapng.Packet, c *conversation, s side) (written 
 // be closed too.
 func (w *Writer) finish(c *conversation, s side) error {
 	e := &c.ends[s]
-	whole := e.known && int64(e.sent-e.out-e.next) <= 0
+	whole := e.known && int64(e.sent-e.out-e.told) <= 0
 	if e.sent == 0 {
 		whole = c.ends[1-s].closed
 	}
 	if !e.closed || e.fin || !whole {
 		return nil
 	}
-	return w.writeFIN(c, s, e.next)
+	return w.writeFIN(c, s, e.told)
 }
 
 // finishAll writes the FINs that have waited in vain.
@@ -204,7 +205,7 @@ func (w *Writer) finishAll() error {
 				continue
 			}
 			w.frame.Host = c.key.host
-			at, err := w.reach(c, side(s), max(e.sent, e.next+e.out))
+			at, err := w.reach(c, side(s), max(e.sent, e.told+e.out))
 			if err == nil {
 				err = w.writeFIN(c, side(s), at)
 			}
@@ -233,7 +234,7 @@ func (w *Writer) writeFIN(c *conversation, s side, at uint64) error {
 func (w *Writer) reach(c *conversation, s side, offset uint64) (at uint64, err error) {
 	e, other := &c.ends[s], &c.ends[1-s]
 	if !e.known {
-		e.known, e.next, e.acked = true, offset, offset
+		e.known, e.next, e.told, e.acked = true, offset, offset, offset
 	}
 	at = offset - e.out
 	if gap := at - e.next; int64(gap) > maxGap {
@@ -252,6 +253,7 @@ func (e *end) extend(at uint64) {
 	if int64(at-e.next) > 0 {
 		e.next = at
 	}
+	e.told = max(e.told, e.next)
 }
 
 // segment writes one at a position, which acknowledges what was written of
