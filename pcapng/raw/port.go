@@ -1,50 +1,74 @@
 package raw
 
-import "strings"
+import (
+	"hash/fnv"
+	"path"
+	"strings"
+)
 
-// unknownPort is the server's where the path does not say what is spoken. No
-// program takes it for anything, so Wireshark looks at the content.
-const unknownPort = 40999
+// The server's ports where the path does not say what is spoken: one of these
+// for each path, so that what a user tells Wireshark of a port (Decode As) is
+// said of that path. Wireshark 4.0 takes none of them for anything.
+const (
+	firstUnknown = 42000
+	unknownPorts = 2000
+)
 
-// streamPort is the TCP port of the protocol that a path's socket speaks, by
-// which programs choose a decoder.
-func streamPort(path string) uint16 {
-	name := path[strings.LastIndexByte(path, '/')+1:]
-	has := func(s string) bool { return strings.Contains(name, s) }
-	switch {
-	case name == "docker.sock", name == "podman.sock", name == "snapd.socket":
-		return 80
-	case strings.HasPrefix(name, "containerd") && strings.HasSuffix(name, ".sock"), name == "crio.sock":
-		return 80 // gRPC; HTTP/2 has no other port without TLS
-	case strings.HasPrefix(name, ".s.PGSQL."):
-		return 5432
-	case has("mysql"), has("maria"):
-		return 3306
-	case has("redis"), has("valkey"):
-		return 6379
-	case has("memcached"):
-		return 11211
-	case strings.HasPrefix(name, "mongodb-"):
-		return 27017
-	case strings.HasPrefix(name, "X") && strings.HasSuffix(path, "/.X11-unix/"+name):
-		return 6000
-	case name == "ldapi":
-		return 389
-	case strings.HasSuffix(path, "/dovecot/lmtp"), name == "dovecot-lmtp": // Postfix's own lmtp and smtp speak something else
-		return 25
-	case has("mqtt"), has("mosquitto"):
-		return 1883
-	case name == "cups.sock":
-		return 631
-	}
-	return unknownPort
+// services are globs of paths, before them the usual port of what is spoken
+// there, by which programs choose a decoder; the first that fits counts. They
+// are the dissector's (wireshark/sockcap.lua), as far as there is a port.
+type services []struct {
+	port  uint16 // 0: there is none
+	globs string
 }
 
-// datagramPort is the same for UDP.
+// streamPort is the port of a stream socket's path.
+func streamPort(path string) uint16 {
+	return services{
+		{0, "*/containerd*.sock.ttrpc */containerd/s/* @/containerd-shim/*"},
+		{80, `*/containerd*.sock */crio.sock */cri-dockerd.sock */dockershim.sock */buildkitd.sock
+			*/kubelet/*.sock */kubelet/*reg.sock */csi*.sock */spire*.sock`}, // gRPC: Wireshark's http dissector knows HTTP/2 by its first bytes
+		{80, `*/docker.sock */docker/plugins/*.sock */podman.sock */podman/*.sock */snapd*.socket
+			*/lxd*/unix.socket */incus*/unix.socket *gunicorn*.sock *unicorn*.sock *puma*.sock
+			*/tailscaled.sock */crowdsec*.sock`},
+		{631, "*/cups.sock"},
+		{5432, "*/.s.PGSQL.*"}, {33060, "*mysqlx*.sock"}, {3306, "*mysql*.sock *maria*.sock"},
+		{6379, "*redis*.sock *valkey*.sock *keydb*.sock"}, {11211, "*memcached*"}, {27017, "*mongodb-*.sock"},
+		{6000, "*/.X11-unix/X*"}, {4713, "*/pulse/native */.pulse-*/native"},
+		{389, "*/ldapi */slapd-*.socket"}, {1883, "*mosquitto* *mqtt*"}, {25, "*lmtp*"},
+		{111, "*/rpcbind.sock"}, {10809, "*nbd*.sock"}, {5900, "*vnc*.sock"},
+	}.port(path)
+}
+
+// datagramPort is the same of the other kinds of sockets.
 func datagramPort(path string) uint16 {
-	switch name := path[strings.LastIndexByte(path, '/')+1:]; name {
-	case "log", "dev-log":
-		return 514 // syslog
+	return services{{514, "*/dev/log */dev-log */journal/syslog */dev/log* */log"}}.port(path)
+}
+
+func (s services) port(name string) uint16 {
+	for _, row := range s {
+		for glob := range strings.FieldsSeq(row.globs) {
+			switch {
+			case !fits(glob, name):
+			case row.port == 0:
+				return unknownPort(name)
+			default:
+				return row.port
+			}
+		}
 	}
-	return unknownPort
+	return unknownPort(name)
+}
+
+// fits reports whether a glob, in which * is any bytes, is that of a path.
+func fits(glob, name string) bool {
+	flat := func(s string) string { return strings.ReplaceAll(s, "/", "\n") } // to path.Match, a slash is special
+	ok, err := path.Match(flat(glob), flat(name))
+	return ok && err == nil
+}
+
+func unknownPort(path string) uint16 {
+	h := fnv.New32a()
+	h.Write([]byte(path))
+	return firstUnknown + uint16(h.Sum32()%unknownPorts)
 }

@@ -139,12 +139,16 @@ func blockOptions(t *testing.T, file []byte) []frame {
 	return all
 }
 
-// String is one line: direction, flags, sequence number and acknowledgment,
+// String is one line: direction, the server's port (0 where the path says
+// nothing), flags, sequence number and acknowledgment,
 // length; then drop count and comments, without who and where.
 func (f frame) String() string {
 	arrow, ports := ">", f.to.Port()
 	if f.from.Addr().As16()[7] == 5 {
 		arrow, ports = "<", f.from.Port()
+	}
+	if ports >= firstUnknown && ports < firstUnknown+unknownPorts {
+		ports = 0
 	}
 	var b strings.Builder
 	if fmt.Fprintf(&b, "%s %d", arrow, ports); f.tcp == nil {
