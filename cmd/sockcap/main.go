@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"os/user"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ type host struct {
 	patience time.Duration // with a reader that reads nothing, once the end was asked for
 	start    func(context.Context, capture.Options) (session, error)
 	sets     func() []capture.Set
+	account  func(uid string) (*user.User, error)
 }
 
 // session is a running capture: a *capture.Session, whose methods say more.
@@ -47,6 +49,7 @@ func main() {
 		patience: 2 * time.Second,
 		start:    start,
 		sets:     capture.Sets,
+		account:  user.LookupId,
 	}
 	os.Exit(h.main(os.Args[1:]))
 }

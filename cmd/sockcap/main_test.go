@@ -41,6 +41,7 @@ func testHost() *host {
 		patience: 10 * time.Second,
 		start:    startFake(os.Getenv("SOCKCAP_FAKE")),
 		sets:     fakeSets,
+		account:  fakeAccount,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/pcapng"
 	rawip "github.com/sockcap/sockcap/pcapng/raw"
+	"github.com/sockcap/sockcap/wireshark"
 )
 
 const help = `Usage: sockcap [OPTION]... [PATH]...
@@ -51,7 +52,9 @@ Capture
   --senders MODE    auto; exact: name every sender, slower (-i tracepoint)
 Other
   -h, --help  -V, --version    -K -N -O -p -S are accepted and change nothing
-  sockcap dissector print      write the Lua dissector for Wireshark
+  sockcap dissector install [--system]  put dissector and profile where your
+                                        (or everybody's) Wireshark looks
+  sockcap dissector print               write the dissector, a Lua script
 `
 
 // The words in a line's brackets, after a number or alone.
@@ -199,12 +202,15 @@ func hintOf(err error) string {
 	var (
 		wrong   *errUsage
 		failure *capture.Error
+		shark   *wireshark.Error
 	)
 	switch {
 	case errors.As(err, &wrong):
 		return wrong.hint
 	case errors.As(err, &failure):
 		return failure.Hint
+	case errors.As(err, &shark):
+		return shark.Hint
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "whoever reads it has stopped reading"
 	}
@@ -350,5 +356,43 @@ func printLinkTypes(w io.Writer) error {
 // printVersion is -V.
 func printVersion(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "sockcap version %s (%s)\n", version(), runtime.Version())
+	return err
+}
+
+// What dissector install says.
+
+func (h *host) sayInstallingFor(name string) {
+	h.say("", "installing for %s, who called sudo; with --system: for all users", quoteName(name))
+}
+
+func (h *host) sayRootsOwn() {
+	h.say("warning: ", "installing for root alone, and from 4.4 on Wireshark loads no Lua for root")
+	h.say("hint: ", "run it as yourself, or with --system for all users")
+}
+
+func (h *host) sayNoTshark() {
+	h.say("", "no tshark to ask: taking the folders where every Wireshark from 4.0 on looks")
+}
+
+func errNoTshark() error {
+	return &wireshark.Error{Op: "find", Name: "the folders for all users", Err: errors.New("no tshark in PATH, which knows them"),
+		Hint: "install tshark; for you alone, without --system, it is not needed"}
+}
+
+func errNoHome(uid int) error {
+	return &wireshark.Error{Op: "find", Name: fmt.Sprintf("the home of user %d, who called sudo", uid), Err: errors.New("not in /etc/passwd"),
+		Hint: "run it without sudo"}
+}
+
+// printStep says what became of one file.
+func printStep(w io.Writer, s wireshark.Step) error {
+	line := fmt.Sprintf("%-9s %s", s.Action, quoteName(s.Path))
+	switch {
+	case s.Target != "":
+		line += " -> " + quoteName(s.Target)
+	case s.Action == wireshark.Kept:
+		line += ": not as sockcap has put it (remove it to get sockcap's)"
+	}
+	_, err := fmt.Fprintln(w, line)
 	return err
 }

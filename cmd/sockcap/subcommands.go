@@ -16,7 +16,7 @@ func subcommands(h *host) []*cobra.Command {
 	}
 	dissector := &cobra.Command{
 		Use:  "dissector",
-		RunE: func(*cobra.Command, []string) error { return usage("dissector: expected print after it") },
+		RunE: func(*cobra.Command, []string) error { return usage("dissector: expected install or print after it") },
 	}
 	dissector.AddCommand(&cobra.Command{
 		Use:  "print",
@@ -26,6 +26,7 @@ func subcommands(h *host) []*cobra.Command {
 			return err
 		},
 	})
+	dissector.AddCommand(installCommand(h))
 	return []*cobra.Command{version, dissector}
 }
 
