@@ -74,8 +74,10 @@ type liveStats struct {
 	received, captured, filtered, lostBytes, orderUnsure, senderUnsure, unconfirmed, self atomic.Uint64
 }
 
-// Start begins to capture. It needs root; the error says what is missing and
-// may carry a hint (see Error).
+// Start begins to capture. It needs root, or the capabilities BPF, PERFMON,
+// SYSLOG and DAC_READ_SEARCH (before v5.11 SYS_RESOURCE too, and SYS_ADMIN where
+// tracefs is not mounted); the error says what is missing and may carry a hint
+// (see Error).
 func Start(ctx context.Context, o Options) (*Session, error) {
 	o.BufferSize = bufferSize(o.BufferSize)
 	progs, err := attachBest(&o)

@@ -342,7 +342,7 @@ func TestNotRoot(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, want := range []string{"error: capture: permission denied", "hint: run as root", "permission: true"} {
+	for _, want := range []string{"error: capture: permission denied", "hint: run as root, or grant it cap_bpf,cap_perfmon,cap_syslog,cap_dac_read_search\n", "permission: true"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("got %s, want %q in it", out, want)
 		}

@@ -17,8 +17,8 @@ const initialPIDs = "pid:[4026531836]"
 
 // attachBest attaches the hook set that o asks for, or the first that works.
 func attachBest(o *Options) (*programs, error) {
-	if os.Geteuid() != 0 {
-		return nil, &Error{Op: "capture", Hint: "run as root", Err: fs.ErrPermission}
+	if lacking(unix.CAP_BPF, unix.CAP_PERFMON) != "" {
+		return nil, &Error{Op: "capture", Hint: grant(), Err: fs.ErrPermission}
 	}
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != initialPIDs {
 		return nil, &Error{Op: "capture", Hint: "run it in the host's (docker run --pid=host)", Err: errors.New("not in the initial pid namespace")}
@@ -28,7 +28,11 @@ func attachBest(o *Options) (*programs, error) {
 	}
 	sym, err := loadSymbols(kernelSymbols[:])
 	if err != nil {
-		return nil, &Error{Op: "read kernel symbols", Hint: "sysctl kernel.kptr_restrict=1", Err: err}
+		h := "sysctl kernel.kptr_restrict=1"
+		if lacking(unix.CAP_SYSLOG) != "" {
+			h = grant()
+		}
+		return nil, &Error{Op: "read kernel symbols", Hint: h, Err: err}
 	}
 	sets := hookSets()
 	if o.Hooks != "" && o.Hooks != "auto" {
@@ -104,7 +108,10 @@ func hint(refused []error) string {
 			return ""
 		}
 	}
-	return "needs capabilities BPF and PERFMON (and SYS_ADMIN to mount tracefs); under lockdown use -i tracepoint"
+	if lacking(needed[:]...) != "" {
+		return grant()
+	}
+	return "needs capability SYS_ADMIN to mount tracefs; under lockdown use -i tracepoint"
 }
 
 // attachSet attaches one hook set and calibrates it.
