@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 
 	"golang.org/x/sys/unix"
 
@@ -310,6 +312,50 @@ func TestSets(t *testing.T) {
 		if !strings.Contains(names, name) {
 			t.Errorf("%s is not among %s", name, names)
 		}
+	}
+}
+
+// TestCandidates: a set is left out for what its kernel shows that it lacks.
+func TestCandidates(t *testing.T) {
+	const (
+		btf      = "sys/kernel/btf/vmlinux"
+		kprobe   = "sys/bus/event_source/devices/kprobe/type"
+		ftrace   = "proc/sys/kernel/ftrace_enabled"
+		lockdown = "sys/kernel/security/lockdown"
+	)
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{btf: "", kprobe: "", ftrace: "", lockdown: "[none] integrity confidentiality\n"}, "fentry kprobe tracepoint"},
+		{map[string]string{btf: "", kprobe: "", ftrace: ""}, "fentry kprobe tracepoint"},
+		{map[string]string{btf: "", ftrace: ""}, "fentry tracepoint"},
+		{map[string]string{btf: "", kprobe: ""}, "kprobe tracepoint"},
+		{map[string]string{btf: "", kprobe: "", ftrace: "", lockdown: "none [integrity] confidentiality\n"}, "tracepoint"},
+		{map[string]string{btf: "", kprobe: "", ftrace: "", lockdown: "none integrity [confidentiality]\n"}, "tracepoint"},
+		{map[string]string{kprobe: "", ftrace: ""}, ""},
+	} {
+		root := fstest.MapFS{}
+		for name, text := range c.files {
+			root[name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		got := strings.Join(candidates(root, []string{hooksFentry, hooksKprobe, hooksTracepoint}), " ")
+		if got != c.want {
+			t.Errorf("with %v: %q, want %q", c.files, got, c.want)
+		}
+	}
+}
+
+// TestCandidatesHere: a set that attaches is a candidate.
+func TestCandidatesHere(t *testing.T) {
+	candidates := Candidates()
+	for _, s := range Sets() {
+		if s.Err == nil && !slices.Contains(candidates, s.Name) {
+			t.Errorf("%s attaches, and is not among %v", s.Name, candidates)
+		}
+	}
+	if len(candidates) == 0 {
+		t.Error("none")
 	}
 }
 

@@ -79,8 +79,7 @@ func (r *reason) Unwrap() error { return r.err }
 
 // refine says why a set was refused, where the kernel's error says too little.
 func refine(set string, err error) error {
-	lockdown, unknown := os.ReadFile("/sys/kernel/security/lockdown")
-	locked := strings.Contains(string(lockdown), "[integrity]") || strings.Contains(string(lockdown), "[confidentiality]")
+	locked, unknown := lockedDown(os.DirFS("/"))
 	switch {
 	case set == hooksKprobe && errors.Is(err, fs.ErrNotExist):
 		return &reason{"this kernel has no kprobes", err}
@@ -176,6 +175,41 @@ func Sets() []Set {
 		sets = append(sets, s)
 	}
 	return sets
+}
+
+// Candidates names the hook sets for which this kernel has what they need, the
+// one that "auto" tries first in front. It only looks, in milliseconds and
+// without privileges: that a set is there does not say that it will attach,
+// which [Sets] finds out.
+func Candidates() []string { return candidates(os.DirFS("/"), hookSets()) }
+
+func candidates(root fs.FS, sets []string) []string {
+	has := func(name string) bool {
+		_, err := fs.Stat(root, name)
+		return err == nil
+	}
+	if !has("sys/kernel/btf/vmlinux") {
+		return nil
+	}
+	locked, _ := lockedDown(root)
+	var names []string
+	for _, set := range sets {
+		switch {
+		case set != hooksTracepoint && locked:
+		case set == hooksKprobe && !has("sys/bus/event_source/devices/kprobe"):
+		case set == hooksFentry && !has("proc/sys/kernel/ftrace_enabled"):
+		default:
+			names = append(names, set)
+		}
+	}
+	return names
+}
+
+// lockedDown reports whether the kernel is locked down; the error says that it
+// can't be known, as where securityfs is not mounted.
+func lockedDown(root fs.FS) (bool, error) {
+	mode, err := fs.ReadFile(root, "sys/kernel/security/lockdown")
+	return strings.Contains(string(mode), "[integrity]") || strings.Contains(string(mode), "[confidentiality]"), err
 }
 
 // limits says what a set does not see on this kernel.
