@@ -24,6 +24,7 @@ type destination struct {
 	ours    bool        // not standard output: we close it
 	ending  atomic.Bool // the end was asked for: nobody waits for a slow reader any more
 	unhook  func() bool
+	unwatch func() // nil before watch
 
 	patience time.Duration // how long a reader that reads nothing holds up the end
 }
@@ -79,6 +80,13 @@ func (d *destination) begin() error {
 	return d.Truncate(0)
 }
 
+// watch calls gone when nobody reads the file any more.
+func (d *destination) watch(gone func()) error {
+	stop, err := whenUnread(d.File, gone)
+	d.unwatch = stop
+	return err
+}
+
 // abandon closes the file and takes it away if it is new: nothing began.
 func (d *destination) abandon() {
 	if d.created {
@@ -89,6 +97,9 @@ func (d *destination) abandon() {
 
 func (d *destination) close() error {
 	d.unhook()
+	if d.unwatch != nil {
+		d.unwatch()
+	}
 	if !d.ours {
 		return nil
 	}

@@ -160,6 +160,56 @@ func TestFifoReaderGone(t *testing.T) {
 	}
 }
 
+// TestReaderGoneInSilence: nor does it take another packet to notice, on a
+// pipe, a fifo or a socket.
+func TestReaderGoneInSilence(t *testing.T) {
+	p := startProcess(t, "http", "-l")
+	p.expect(p.stdout, "stream close\n")
+	p.closeStdout()
+	if _, stderr := p.end(0); strings.Contains(stderr, "error") || !strings.Contains(stderr, "\n4 packets captured\n") {
+		t.Errorf("pipe: stderr %q", stderr)
+	}
+
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = startProcess(t, "http", "-w", name)
+	in, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.expect(p.stderr, "listening")
+	in.Close()
+	if _, stderr := p.end(0); strings.Contains(stderr, "error") {
+		t.Errorf("fifo: stderr %q", stderr)
+	}
+
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words bytes.Buffer
+	h := testHost()
+	h.stdout, h.stderr = os.NewFile(uintptr(ends[0]), "socket"), &words
+	defer h.stdout.Close()
+	h.start = startFake("http")
+	ended := make(chan int, 1)
+	go func() { ended <- h.main([]string{"-w", "-"}) }()
+	if _, err := unix.Read(ends[1], make([]byte, 12)); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(ends[1])
+	select {
+	case status := <-ended:
+		if status != 0 || strings.Contains(words.String(), "error") {
+			t.Errorf("socket: status %d, stderr %q", status, words.String())
+		}
+	case <-time.After(time.Minute): // can only fail
+		t.Error("socket: does not end")
+	}
+}
+
 // TestFifo: opening a fifo waits for its reader, who gets packets while the
 // capture runs, and a whole file when it ends.
 func TestFifo(t *testing.T) {

@@ -119,11 +119,17 @@ func (o *output) abandon() {
 
 // begin empties the files and writes what comes before the packets. If failed
 // is not nil, as in a live capture, no packet stays in a buffer for longer than
-// maxDelay, and failed is called when writing one late fails.
+// maxDelay, and failed is called when writing one late fails, and when nobody
+// reads what is written.
 func (o *output) begin(meta pcapng.Options, failed func()) error {
 	for _, d := range o.destinations() {
 		if err := d.begin(); err != nil {
 			return err
+		}
+		if failed != nil {
+			if err := d.watch(failed); err != nil {
+				return err
+			}
 		}
 	}
 	if o.text != nil {
