@@ -13,8 +13,9 @@ import (
 	rawip "github.com/sockcap/sockcap/pcapng/raw"
 )
 
-// maxDelay is how long a packet may stay in a buffer.
-const maxDelay = 100 * time.Millisecond
+// maxDelay is how long a packet may stay in a buffer: with the window in which
+// package capture orders packets, less than 100 ms from the send to here.
+const maxDelay = 20 * time.Millisecond
 
 // output is where packets go: a capture file, text, or both. Its methods may
 // be called from any goroutine between begin and close.
