@@ -107,14 +107,22 @@ func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 			return nil, err
 		}
 	}
-	for _, a := range args {
-		if !filter.IsPath(a) {
-			return nil, notAPath(a)
+	if err := f.choose(args); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// choose sets which sockets to keep, from the words that say so.
+func (f *flags) choose(words []string) error {
+	for _, w := range words {
+		if !filter.IsPath(w) {
+			return notAPath(w)
 		}
 	}
-	f.paths = filter.NewPaths(args)
-	f.capture.Paths = args
-	return f, nil
+	f.paths = filter.NewPaths(words)
+	f.capture.Paths = words
+	return nil
 }
 
 func (r *raw) setCapture(s *pflag.FlagSet, f *flags) error {

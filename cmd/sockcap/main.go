@@ -28,6 +28,8 @@ type host struct {
 	start    func(context.Context, capture.Options) (session, error)
 	sets     func() []capture.Set
 	account  func(uid string) (*user.User, error)
+
+	candidates func() []string // hook sets, as capture.Candidates
 }
 
 // session is a running capture: a *capture.Session, whose methods say more.
@@ -50,6 +52,8 @@ func main() {
 		start:    start,
 		sets:     capture.Sets,
 		account:  user.LookupId,
+
+		candidates: capture.Candidates,
 	}
 	os.Exit(h.main(os.Args[1:]))
 }
@@ -67,6 +71,9 @@ func (h *host) main(args []string) int {
 	stop := catchPipes()
 	defer stop()
 	ctx := context.Background()
+	if isExtcap(args) {
+		return h.report(unlessEnded(ctx, h.extcap(ctx, args)))
+	}
 	return h.report(unlessEnded(ctx, newCommand(h, args).ExecuteContext(ctx)))
 }
 

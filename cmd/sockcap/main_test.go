@@ -42,6 +42,8 @@ func testHost() *host {
 		start:    startFake(os.Getenv("SOCKCAP_FAKE")),
 		sets:     fakeSets,
 		account:  fakeAccount,
+
+		candidates: func() []string { return []string{"fentry", "tracepoint"} },
 	}
 }
 
