@@ -24,7 +24,7 @@ type extcapControl struct{ label, tip, role string }
 func extcapControls() []extcapControl {
 	return []extcapControl{
 		controlLog:        {"Log", "What sockcap has to say of the capture", "logger"},
-		controlStatistics: {"Statistics", "Captured and dropped packets, in the status bar and the log", ""},
+		controlStatistics: {"Statistics", "How many packets were captured and dropped, in the status bar; why, in the log", ""},
 		controlHelp:       {"Help", "sockcap on the web", "help"},
 	}
 }
@@ -87,6 +87,11 @@ func errNoFifo(name string) error {
 // statusCapturing is what the status bar says at first.
 func statusCapturing(hooks string) string {
 	return "sockcap: capturing by " + hooks
+}
+
+// statusOf is short: the status bar cuts what is longer.
+func statusOf(captured uint64, s capture.Stats) string {
+	return fmt.Sprintf("sockcap: %d captured, %d dropped", captured, s.Dropped())
 }
 
 // losses is what has been lost, and why, on one line.

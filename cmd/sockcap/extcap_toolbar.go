@@ -101,12 +101,6 @@ func (b *toolbar) logLocked(lines string) {
 	b.sendLocked(wireshark.Control{Number: controlLog, Command: command, Payload: lines})
 }
 
-// tellLocked puts a line into the status bar and the log.
-func (b *toolbar) tellLocked(line string) {
-	b.statusLocked(line)
-	b.logLocked(line + "\n")
-}
-
 func (b *toolbar) statusLocked(text string) {
 	b.sendLocked(wireshark.Control{Command: wireshark.ControlStatus, Payload: text})
 }
@@ -152,7 +146,8 @@ func (b *toolbar) tellLosses() {
 	defer b.mu.Unlock()
 	if s := b.session.Stats(); s.Dropped() > b.lost {
 		b.lost = s.Dropped()
-		b.tellLocked(losses(s))
+		b.statusLocked(statusOf(s.Captured, s))
+		b.logLocked(losses(s) + "\n")
 	}
 }
 
@@ -167,7 +162,8 @@ func (b *toolbar) listen() {
 			b.mu.Lock()
 			if b.session != nil {
 				s := b.session.Stats()
-				b.tellLocked(strings.Join(summary(s.Captured, s), ", "))
+				b.statusLocked(statusOf(s.Captured, s))
+				b.logLocked(strings.Join(summary(s.Captured, s), ", ") + "\n")
 			}
 			b.mu.Unlock()
 		}
@@ -189,7 +185,7 @@ func (b *toolbar) close() (lost string) {
 		if b.out < 0 && s.Dropped() > 0 {
 			lost = losses(s)
 		}
-		b.statusLocked(strings.Join(summary(s.Captured, s), ", "))
+		b.statusLocked(statusOf(s.Captured, s))
 	}
 	if b.out >= 0 {
 		unix.Close(b.out)
