@@ -34,10 +34,12 @@ type destination struct {
 // ctx is done.
 func openDestination(ctx context.Context, h *host, name string) (*destination, error) {
 	d := &destination{name: name, patience: h.patience}
-	var err error
 	if isStdout(name) {
 		d.File = h.stdout
-	} else if d.File, d.created, err = create(ctx, h, name); err != nil {
+	} else if err := asCaller(func() (err error) {
+		d.File, d.created, err = create(ctx, h, name)
+		return err
+	}); err != nil {
 		return nil, err
 	} else {
 		d.ours = true

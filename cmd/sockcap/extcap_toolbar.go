@@ -73,7 +73,11 @@ func (b *toolbar) host(h *host) *host {
 // only once the capture file has begun: who is reader and writer at once never
 // waits, and what is written before is kept (fifo(7)).
 func openControl(name string) (int, error) {
-	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NOCTTY, 0)
+	fd := -1
+	err := asCaller(func() (err error) {
+		fd, err = unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NOCTTY, 0)
+		return err
+	})
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: name, Err: err}
 	}

@@ -22,11 +22,14 @@ type input struct {
 func openInput(ctx context.Context, h *host, name string) (*input, error) {
 	in := &input{file: h.stdin, ctx: ctx}
 	if name != "-" && name != "/dev/stdin" {
-		f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		err := asCaller(func() (err error) {
+			in.file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		in.file, in.ours = f, true
+		in.ours = true
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
