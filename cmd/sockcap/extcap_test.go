@@ -48,6 +48,13 @@ func openWindow(t *testing.T, fake string, controls bool, args ...string) *windo
 	}
 	w := &window{process: startProcess(t, fake, append(all, args...)...)}
 	open := func(pipe string, flags int) *os.File {
+		release := time.AfterFunc(time.Minute, func() {
+			t.Errorf("nobody opens %s", pipe)
+			if f, err := os.OpenFile(name(pipe), os.O_RDWR, 0); err == nil {
+				f.Close()
+			}
+		})
+		defer release.Stop()
 		f, err := os.OpenFile(name(pipe), flags, 0)
 		if err != nil {
 			t.Fatal(err)
