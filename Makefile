@@ -23,6 +23,11 @@ demo: build
 	.ci/install demo
 	./cmd/sockcap/demo/run
 
+# record: testdata/capture anew, from real programs that it installs (Debian 12)
+record: build
+	.ci/install record
+	testdata/capture/record
+
 # generate: the objects of bpf/, from their source
 generate:
 	.ci/install build
@@ -101,5 +106,5 @@ bench:
 fuzz-short:
 	.ci/fuzz 5s
 
-.PHONY: help build demo generate format lint test test-generated test-host \
+.PHONY: help build demo record generate format lint test test-generated test-host \
 	test-wireshark test-vm test-harness bench fuzz-short
