@@ -74,7 +74,7 @@ var proofs = []proof{
 	{"NBD, negotiation", "nbd", "/run/qemu-nbd.sock", `nbd and sockcap.offset == 0`, 2, 406},
 	{"NBD, requests", "nbd", "/run/qemu-nbd.sock", `nbd.type == 0 and nbd.len == 4096`, 1, 0},
 	{"text, as data", "haproxy", "/run/haproxy/admin.sock.*", `sockcap.data contains "Name: HAProxy"`, 1, 0},
-	{"PulseAudio, as data", "pulse", "/run/user/1000/pulse/native", `sockcap.data contains "application.process.id"`, 2, 0},
+	{"PulseAudio", "pulse", "/run/user/1000/pulse/native", `sockcap_pulse.command == "Set client name"`, 2, 0},
 	{"sequenced packets, as data", "udev", "/run/udev/control", `sockcap.type == "seqpacket" and sockcap.data contains "udev-252"`, 4, 0},
 }
 

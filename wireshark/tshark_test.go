@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -124,16 +125,21 @@ func (s *shark) run(t *testing.T, args ...string) string {
 		s.clean(t, filepath.Base(args[i+1]))
 	}
 	out, errs := s.start(t, args...)
+	errs, shown := grpcBug.ReplaceAllString(errs, ""), grpcBug.ReplaceAllString(out, "")
 	for _, sign := range append([]string{"Dissector bug"}, luaErrors...) {
 		if strings.Contains(errs, sign) {
 			t.Fatalf("tshark %q: stderr:\n%s", args, errs)
 		}
-		if i := strings.Index(out, sign); i >= 0 {
-			t.Fatalf("tshark %q: stdout: %.300s", args, out[i:])
+		if i := strings.Index(shown, sign); i >= 0 {
+			t.Fatalf("tshark %q: stdout: %.300s", args, shown[i:])
 		}
 	}
 	return out
 }
+
+// grpcBug is one that Wireshark 4.0 has, with any link type: it finds messages of
+// gRPC whose HTTP/2 headers are missing, or damaged, and trips over that.
+var grpcBug = regexp.MustCompile(`Dissector bug, protocol GRPC[^\n]*packet-grpc\.c`)
 
 // clean fails unless the file is dissected without a Lua error in every way in
 // which tshark may drive the dissector: without a tree, with one that is not
