@@ -1050,8 +1050,10 @@ local OWN = {
 
 -- Ports for what has none: PRIVATE and up one for each protocol, and, where a
 -- path says nothing, one of GUESS for each path, so that Decode As and its like
--- mean that path.
-local PRIVATE, GUESS, GUESS_COUNT = 40001, 41000, 8000
+-- mean that path. Clients have one of CLIENT. No dissector of Wireshark's has
+-- any of these, and Linux gives none of the first two to real connections: what
+-- else this Wireshark reads must not change.
+local PRIVATE, GUESS, GUESS_COUNT, CLIENT, CLIENT_COUNT = 61000, 62000, 2000, 50000, 4000
 local private_count = 0
 
 local function glob_pattern(glob)
@@ -1231,7 +1233,8 @@ end
 local datagram = Proto("sockcap_datagram", "Unix socket datagram")
 
 function datagram.dissector(tvb, pinfo, tree)
-  local name = current and datagram_protocol(current.path, tvb)
+  if not current then return 0 end
+  local name = datagram_protocol(current.path, tvb)
   local payload = name and dissector_of(name) or data
   local ok, used = pcall(payload.call, payload, tvb, pinfo, tree)
   return ok and used > 0 and used or tvb:captured_len()
@@ -1316,7 +1319,7 @@ local function open(connection, rec, paths)
     port = path_port(rec.names.path ~= "" and rec.names.path or connection.id)
     connection.protocol, connection.since = name, 0
   end
-  local own = bytes2(49152 + u16(connection.id, 6) % 16384)
+  local own = bytes2(CLIENT + u16(connection.id, 6) % CLIENT_COUNT)
   connection.ports = { own .. bytes2(port), bytes2(port) .. own } -- by side
 end
 
