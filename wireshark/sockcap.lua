@@ -1420,6 +1420,19 @@ local INFO = {
   lost = function(rec) return ("lost %s bytes"):format(rec.lost or "?") end,
 }
 
+-- sql_in is the text of a PostgreSQL query or of one to prepare, which Wireshark
+-- leaves out of its column (PostgreSQL: Message Formats).
+local function sql_in(bytes, at)
+  local kind = bytes:sub(at, at)
+  local text
+  if kind == "Q" then
+    text = bytes:match("^Q....([^\0]*)", at)
+  elseif kind == "P" then
+    text = bytes:match("^P....[^\0]*\0([^\0]*)", at)
+  end
+  return text and text ~= "" and printable((text:sub(1, 200):gsub("%s+", " ")))
+end
+
 local function set_columns(view, rec, pinfo, unset)
   local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
   local path, cols = rec.names:shown_path(), pinfo.cols
@@ -1433,6 +1446,10 @@ local function set_columns(view, rec, pinfo, unset)
   end
   if rec.is_data then
     local shown = tostring(cols.protocol)
+    if shown == "PGSQL" and rec.role == 1 then
+      local sql = sql_in(rec.bytes, rec.header_len + 1)
+      if sql then cols.info:append(" " .. sql) end
+    end
     if shown ~= "TCP" and shown ~= "UDP" and shown ~= "sockcap" then return end
   end
   cols.protocol = "sockcap"
@@ -1547,7 +1564,7 @@ end
 -- tshark -z sockcap,path[,FILTER] and -z sockcap,process[,FILTER].
 
 local function new_row()
-  return { records = 0, messages = 0, bytes = 0, received = 0, lost = 0, waits = 0, answers = 0 }
+  return { messages = 0, bytes = 0, received = 0, lost = 0, waits = 0, answers = 0 }
 end
 
 -- note_time keeps count, sum and maximum of a time under one name.
@@ -1590,7 +1607,7 @@ function Tally:count(rec, seconds)
   if rec.latency then note_time(self:row(reader), "waits", rec.latency) end
   if not rec.is_data then return end
   local row, socket = self:row(own), rec.bytes:sub(25, 32) .. rec.id
-  row.records, row.bytes = row.records + 1, row.bytes + rec.len
+  row.bytes = row.bytes + rec.len
   local message = rec.bytes:sub(73, 80)
   if message == ZERO8 and not rec.flags.continued or message ~= ZERO8 and self.message[socket] ~= message then
     row.messages = row.messages + 1
@@ -1616,18 +1633,20 @@ function Tally:text()
     return a < b
   end)
   local by_path = self.by == "path"
-  local lines = { { "Messages", "Records", "Bytes", "Received", "Lost", "Latency", "max", "Answer", "max",
+  local lines = { { "Messages", "Bytes", "Received", "Lost", "Latency", "max", "Answer", "max",
     by_path and "Path" or "Process" } }
   for _, key in ipairs(order) do
     local row = self.rows[key]
     local wait, wait_most = mean_and_most(row, "waits")
     local answer, answer_most = mean_and_most(row, "answers")
-    lines[#lines + 1] = { ("%d"):format(row.messages), ("%d"):format(row.records), ("%d"):format(row.bytes),
+    lines[#lines + 1] = { ("%d"):format(row.messages), ("%d"):format(row.bytes),
       ("%d"):format(row.received), ("%d"):format(row.lost), wait, wait_most, answer, answer_most, key }
   end
-  local out = { ("Unix sockets by %s. Messages, records and bytes: sent; seconds: queued until read (Latency), "
-    .. "asked until answered (Answer), mean and longest"):format(self.by) }
-  local widths = { 9, 9, 13, by_path and 0 or 13, 9, 10, 10, 10, 10 }
+  local out = {
+    ("Unix sockets by %s. Messages and bytes that were sent."):format(self.by),
+    "Seconds, mean and longest: queued until read, asked until answered.",
+  }
+  local widths = { 8, 10, by_path and 0 or 10, 5, 8, 8, 8, 8 }
   for _, line in ipairs(lines) do
     local cells = {}
     for i, width in ipairs(widths) do
@@ -1662,7 +1681,7 @@ for _, by in ipairs({ "path", "process" }) do
     listen(by, argument and argument:match("^%a+,%a+,(.+)$"), print)
   end)
   if gui_enabled() then
-    register_menu("Unix sockets/By " .. by, function() show_window(by) end, MENU_STAT_UNSORTED)
+    register_menu("Unix sockets by " .. by, function() show_window(by) end, MENU_STAT_UNSORTED)
   end
 end
 
