@@ -290,3 +290,10 @@ func TestDoubt(t *testing.T) {
 		t.Errorf("%d packets counted as of an uncertain sender, want 3", n)
 	}
 }
+
+// The other half of the 100 ms that a packet may take is package main's.
+func TestOrderWindowBudget(t *testing.T) {
+	if orderWindow > 50*time.Millisecond {
+		t.Errorf("packets are held for %v", orderWindow)
+	}
+}

@@ -107,7 +107,9 @@ func short(s string) string {
 type release int
 
 // newest is the release whose goldens are whole; older ones' have only what
-// differs from the next newer one's. A still newer release must agree with it.
+// differs from the next newer one's. What a still newer release, which sid has
+// one day, words otherwise is shown and no failure: people look at it, while
+// the proofs and all other tests hold for it too.
 const newest release = 406
 
 func (r release) String() string { return fmt.Sprintf("%d.%d", r/100, r%100) }
@@ -331,7 +333,7 @@ func TestGoldens(t *testing.T) {
 				t.Fatal("no frames")
 			}
 			for _, name := range fields {
-				if r >= newest && !seen[name] {
+				if r == newest && !seen[name] {
 					t.Errorf("no %s in the capture: why ask for it?", name)
 				}
 			}
@@ -343,7 +345,9 @@ func TestGoldens(t *testing.T) {
 			for i := range len(lines) {
 				want = append(want, lines[i+1])
 			}
-			if d := cmp.Diff(want, got); d != "" {
+			if d := cmp.Diff(want, got); d != "" && r > newest {
+				t.Logf("tshark %v, newer than the goldens' %v (-golden +now):\n%s", r, newest, d)
+			} else if d != "" {
 				t.Errorf("tshark %v (-golden +now):\n%s", r, d)
 			}
 		})

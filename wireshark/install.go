@@ -359,7 +359,8 @@ func replaceLink(path, target string) error {
 }
 
 // checkRunnable says why executable can't be run by the current user, or by
-// everyone.
+// other users than root. One that only a group may run is meant so: whoever is
+// not in it has no interface, and no harm.
 func checkRunnable(executable string, everyone bool) error {
 	if !everyone {
 		if syscall.Access(executable, 1) != nil { // X_OK
@@ -372,7 +373,7 @@ func checkRunnable(executable string, everyone bool) error {
 		if err != nil {
 			return err
 		}
-		if info.Mode()&0o001 == 0 {
+		if info.Mode()&0o011 == 0 {
 			return fmt.Errorf("others may not run it: %s is closed to them", path)
 		}
 		if path == filepath.Dir(path) {

@@ -367,12 +367,14 @@ func TestInstallNotRunnable(t *testing.T) {
 		"not executable": {0o644, 0o755, false, "you may not run it"},
 		"for me":         {0o700, 0o700, false, ""},
 		"for root":       {0o700, 0o755, true, "others may not run it: %s/bin/sockcap is closed to them"},
+		"for a group":    {0o750, 0o755, true, ""},
 		"out of reach":   {0o755, 0o700, true, "others may not run it: %s/bin is closed to them"},
 	} {
 		p := newPlace(t)
 		exe := p.dir + "/bin/sockcap"
 		p.write("bin/sockcap", "")
-		if err := errors.Join(os.Chmod(exe, test.file), os.Chmod(p.dir+"/bin", test.dir)); err != nil {
+		if err := errors.Join(os.Chmod(exe, test.file), os.Chmod(p.dir+"/bin", test.dir),
+			os.Chmod(filepath.Dir(p.dir), 0o755)); err != nil { // which TempDir closes to others
 			t.Fatal(err)
 		}
 		steps, err := wireshark.Install(p.folders, exe, test.everyone)

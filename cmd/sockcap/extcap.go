@@ -162,7 +162,11 @@ func (x *extcapFlags) run(ctx context.Context, h *host, r *raw, s *pflag.FlagSet
 	if x.fifo == "" {
 		return usage("extcap: --capture needs --fifo")
 	}
-	if _, err := os.Lstat(x.fifo); err != nil { // -w would make a file
+	err := asCaller(func() error {
+		_, err := os.Lstat(x.fifo)
+		return err
+	})
+	if err != nil { // -w would make a file
 		return err
 	}
 	ctx, stop := untilSignal(ctx)

@@ -55,10 +55,10 @@ func install(ctx context.Context, h *host, system bool) error {
 // user's home, whatever links are there. It changes nothing without sudo.
 func becomeCaller(h *host) error {
 	uid, gid, ok := sudoUser(h)
+	if os.Geteuid() == 0 && (!ok || uid == 0) {
+		h.sayRootsOwn()
+	}
 	if !ok {
-		if os.Geteuid() == 0 {
-			h.sayRootsOwn()
-		}
 		return nil
 	}
 	u, err := h.account(strconv.Itoa(uid))

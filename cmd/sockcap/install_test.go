@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -80,6 +81,7 @@ func (in *installation) write(name, text string) {
 func (in *installation) tshark() {
 	in.write("bin/tshark", fmt.Sprintf(`#!/bin/sh
 [ "$*" = '-G folders' ] || exit 2
+[ ! -d "$HOME/ids" ] || (/usr/bin/id -u; /usr/bin/id -g; /usr/bin/id -G) >"$HOME/ids/ids"
 echo "Personal configuration:	$HOME/config
 Global configuration:	%[1]s/share
 Personal Lua Plugins:	$HOME/plugins
@@ -93,7 +95,7 @@ Global Extcap path:	%[1]s/lib/extcap"
 func (in *installation) run(status int, args ...string) (stdout, stderr string) {
 	in.t.Helper()
 	cmd := exec.Command(filepath.Join(in.dir, "bin/sockcap"), append([]string{"dissector", "install"}, args...)...)
-	cmd.Env = in.env
+	cmd.Env, cmd.Dir = in.env, in.dir
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -242,7 +244,16 @@ func TestInstallUnderSudo(t *testing.T) {
 	if err := os.Chown(filepath.Join(in.dir, "sudoer"), sudoer, sudoer); err != nil {
 		t.Fatal(err)
 	}
+	ids := filepath.Join(in.dir, "sudoer/ids")
+	if err := errors.Join(os.Mkdir(ids, 0o755), os.Chown(ids, sudoer, sudoer)); err != nil {
+		t.Fatal(err)
+	}
 	out, errs = in.run(0)
+	is, err := os.ReadFile(filepath.Join(ids, "ids")) // what a tshark of the user's may do
+	in.check("who ran tshark", string(is), "4099\n4099\n4099\n")
+	if err := errors.Join(err, os.RemoveAll(ids)); err != nil {
+		t.Fatal(err)
+	}
 	in.check("stdout", out, put("DIR/sudoer/plugins", "DIR/sudoer/config/profiles", "DIR/sudoer/extcap"))
 	in.check("stderr", errs, note)
 	in.checkOwners(files(sudoer, "sudoer/plugins", "sudoer/config/profiles", "sudoer/extcap"))
@@ -251,6 +262,19 @@ func TestInstallUnderSudo(t *testing.T) {
 	_, errs = in.run(1)
 	in.check("stderr, no such user", errs, "sockcap: error: find the home of user 4101, who called sudo: not in /etc/passwd\n"+
 		"sockcap: hint: run it without sudo\n")
+}
+
+// What lies in the current directory is never run, whatever PATH says.
+func TestInstallRunsNothingHere(t *testing.T) {
+	t.Parallel()
+	in := newInstallation(t)
+	in.tshark()
+	in.write("tshark", "#!/bin/sh\nexit 3\n")
+	in.env[0] = "PATH=.::" + in.dir + "/bin"
+	_, errs := in.run(0)
+	if strings.Contains(errs, "exit status 3") {
+		t.Errorf("ran ./tshark:\n%s", errs)
+	}
 }
 
 // Root's own Wireshark is rarely what was meant.
