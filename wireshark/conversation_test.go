@@ -358,6 +358,71 @@ func TestGapIsShown(t *testing.T) {
 	}
 }
 
+// A gap of 2 GiB and more is none of TCP's: what follows is not old.
+func TestLargeGaps(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	var packets []pcapng.Packet
+	gaps := []uint64{1 << 30, 3 << 30, 5 << 30, 1 << 40}
+	for i, gap := range gaps {
+		c := converse("/run/docker.sock", uint64(i+1))
+		for range 3 {
+			c.send(client, httpRequest("/"), large)
+			c.send(server, httpResponse([]byte("OK")), large)
+			c.lose(server, gap)
+			first := len(c.packets)
+			c.send(server, httpResponse([]byte("OK")), large)
+			c.packets[first].Skipped = gap
+		}
+		c.close()
+		packets = append(packets, c.packets...)
+	}
+	s.capture(t, "large.pcapng", packets...)
+	for filter, want := range map[string]int{
+		"http.response": 6 * len(gaps), "tcp.analysis.lost_segment": 3 * len(gaps), "tcp.flags.fin == 1": 2 * len(gaps),
+		"tcp.analysis.out_of_order || tcp.analysis.retransmission": 0,
+	} {
+		if got := s.count(t, "large.pcapng", filter); got != want {
+			t.Errorf("%s: %d records, want %d", filter, got, want)
+		}
+	}
+}
+
+// From 64 segments on they are acknowledged; none of that may look like a
+// fault; where bytes are missing, tcp says so of the next segment, and of the
+// acknowledgment after it.
+func TestLongConversations(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	quiet, cut := converse("/run/docker.sock", 1).open(), converse("/run/docker.sock", 2)
+	for i := range 301 {
+		quiet.send(client, httpRequest(fmt.Sprint("/", i)), 9)
+		quiet.send(server, httpResponse([]byte("OK")), 9)
+		cut.send(client, httpRequest(fmt.Sprint("/", i)), large)
+		cut.send(server, httpResponse([]byte("OK")), large)
+		if i%7 == 0 {
+			p := &cut.packets[len(cut.packets)-1-i%2]
+			p.Len, p.Truncated = p.Len+11, true
+			cut.lose(p.Role, 11)
+		}
+	}
+	quiet.close()
+	s.capture(t, "quiet.pcapng", quiet.packets...)
+	s.quiet(t, "quiet.pcapng")
+	s.capture(t, "cut.pcapng", cut.packets...)
+	for name, packets := range map[string]int{"quiet.pcapng": 602, "cut.pcapng": 602} {
+		if n := s.count(t, name, "http"); n != packets {
+			t.Errorf("%s: %d records with HTTP, want %d", name, n, packets)
+		}
+		if n := s.count(t, name, "tcp.flags.ack == 1 && tcp.flags.syn == 0"); n < 8 {
+			t.Errorf("%s: %d acknowledgments", name, n)
+		}
+	}
+	if n := s.count(t, "cut.pcapng", "tcp.analysis.out_of_order || tcp.analysis.retransmission"); n != 0 {
+		t.Errorf("cut.pcapng: tcp complains of %d records", n)
+	}
+}
+
 // Every connection is a conversation of its own, however close the ids.
 func TestConnectionsDoNotMix(t *testing.T) {
 	t.Parallel()

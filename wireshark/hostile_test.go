@@ -1,6 +1,7 @@
 package wireshark_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -36,6 +37,7 @@ func TestHostileNames(t *testing.T) {
 		"\xff\xc0\x80\xed\xa0\x80\xf4\x90\x80 x": `\xff\xc0\x80\xed\xa0\x80\xf4\x90\x80 x`,
 		"c1 \u009b31m":                           `c1 \xc2\x9b31m`,
 		"right\u202eleft\u200b\u2066\ufeff":      `right\xe2\x80\xaeleft\xe2\x80\x8b\xe2\x81\xa6\xef\xbb\xbf`,
+		"soft\u00ad arabic\u061c tag\U000e0041":  `soft\xc2\xad arabic\xd8\x9c tag\xf3\xa0\x81\x81`,
 		"%s%n%d {x} \\x41":                       `%s%n%d {x} \x41`,
 		"cut \xe4\xb8":                           `cut \xe4\xb8`,
 		strings.Repeat("\x01", 4096):             strings.Repeat(`\x01`, 4096)[:4096*4],
@@ -80,6 +82,9 @@ func TestAnomaliesAreExperts(t *testing.T) {
 	put16 := func(at int, v uint16) []byte {
 		return edit(func(b []byte) []byte { binary.BigEndian.PutUint16(b[at:], v); return b })
 	}
+	oddNamespace := append(append([]byte(nil), good[:88]...), 0, 12, 0, 3, 1, 2, 3)
+	binary.BigEndian.PutUint16(oddNamespace[2:], uint16(len(oddNamespace)))
+	binary.BigEndian.PutUint32(oddNamespace[80:], 0)
 	cases := []struct{ expert, says, record string }{
 		{"short", "87 of 88 bytes", string(good[:87])},
 		{"short", "1 of 88 bytes", string(good[:1])},
@@ -94,6 +99,8 @@ func TestAnomaliesAreExperts(t *testing.T) {
 			b[3], b[2] = 95, 0
 			return b
 		}))},
+		{"option", "Network namespace: 3 bytes", string(oddNamespace)},
+		{"option", "Network namespace: 3 bytes", string(oddNamespace)}, // seen before, and damaged still
 		{"truncated", "4 of 5 bytes", string(good[:head+4])},
 		{"truncated", "5 of 5 bytes", string(put16(6, 1))},
 		{"length", "6 bytes of payload, the record stands for 5", string(good) + "6"},
@@ -154,6 +161,59 @@ func TestUnknownOptionIsSkipped(t *testing.T) {
 	delete(got, "sockcap.stream") // not in the record
 	if d := cmp.Diff(want(&p), got); d != "" {
 		t.Errorf("fields (-Go +Wireshark):\n%s", d)
+	}
+}
+
+// Wireshark breaks off at 500 dissectors in a packet.
+func TestManyMessagesInOneRecord(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	var packets []pcapng.Packet
+	for i, path := range []string{"/run/openvswitch/db.sock", "/run/dbus/system_bus_socket", "/tmp/ssh-x/agent.1"} {
+		c := converse(path, uint64(i+1))
+		c.send(client, bytes.Repeat([][]byte{[]byte("{}"), dbusCall(1, "Hello"), []byte("\x00\x00\x00\x01\x0b")}[i], 1009), large)
+		packets = append(packets, c.packets...)
+	}
+	s.capture(t, "many.pcapng", packets...)
+	s.run(t, "-r", s.path("many.pcapng"), "-V")
+	for filter, want := range map[string]int{"json": 1, `dbus.member == "Hello"`: 1, "sockcap_ssh_agent": 1, "data": 2} {
+		if n := s.count(t, "many.pcapng", filter); n != want {
+			t.Errorf("%s: %d records, want %d", filter, n, want)
+		}
+	}
+}
+
+// The link type is for everybody's own use: who has said what it means to them
+// keeps that, for all that can't be a record of ours.
+func TestUserLinkTypeIsShared(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	s.raw(t, "other.pcapng", []byte(`{"a": 1}`+strings.Repeat(" ", 99)))
+	const dlt = `uat:user_dlts:"User 0 (DLT=147)","json","0","","0",""`
+	if out := s.run(t, "-r", s.path("other.pcapng"), "-o", dlt, "-Y", "json.key == \"a\""); out == "" {
+		t.Errorf("not shown as what the user says:\n%s", s.run(t, "-r", s.path("other.pcapng"), "-o", dlt))
+	}
+}
+
+// In a large pid namespace pids have 22 bits: two of them are more than fit
+// exactly into Lua 5.2's numbers if one takes 32.
+func TestLargePids(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	c := converse("/run/x", 1)
+	for _, pid := range []uint32{1000, 1001, 1<<22 - 1, 1<<32 - 1} {
+		c.client.PID, c.server.PID = 1<<22-1, pid
+		c.send(client, []byte("x"), large)
+	}
+	s.capture(t, "pids.pcapng", c.packets...)
+	var got []string
+	for _, row := range s.columns(t, "pids.pcapng") {
+		got = append(got, row[0]+" "+row[1])
+	}
+	want := []string{"docker[4194303] dockerd[1000]", "docker[4194303] dockerd[1001]", "docker[4194303] dockerd[4194303]",
+		"docker[4194303] dockerd[4294967295]"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("columns (-want +got):\n%s", d)
 	}
 }
 

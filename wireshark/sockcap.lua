@@ -182,9 +182,12 @@ local UTF8 = { -- valid sequences of two and more bytes, without the control cha
   "^\244[\128-\143][\128-\191][\128-\191]",
 }
 
--- Characters that show nothing or turn the text around them: U+200B to
--- U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF.
-local UNSEEN = { "^\226\128[\139-\143\168-\174]", "^\226\129[\160-\175]", "^\239\187\191" }
+-- Characters that show nothing or turn the text around them: U+00AD, U+0600 to
+-- U+0605, U+061C, U+06DD, U+070F, U+180E, U+200B to U+200F, U+2028 to U+202E,
+-- U+2060 to U+206F, U+FEFF, U+FFF9 to U+FFFB, U+E0000 to U+E007F.
+local UNSEEN = { "^\194\173", "^\216[\128-\133\156]", "^\219\157", "^\220\143", "^\225\160\142",
+  "^\239\191[\185-\187]", "^\243\160[\128\129]",
+  "^\226\128[\139-\143\168-\174]", "^\226\129[\160-\175]", "^\239\187\191" }
 
 -- character is the one at at if it can be shown as it is, else nil.
 local function character(s, at)
@@ -221,15 +224,21 @@ end
 local Names = {}
 Names.__index = Names
 
-local function new_names() return setmetatable({ comm = "", peer_comm = "", path = "", labels = {} }, Names) end
+local function new_names()
+  return setmetatable({ comm = "", peer_comm = "", path = "", labels = {}, count = 0 }, Names)
+end
+
+local PID_MOST, LABELS_MOST = 4194304, 1024 -- Linux: PID_MAX_LIMIT
 
 -- who_to is who() of both ends.
 function Names:who_to(pid, peer_pid)
-  local key = pid * 4294967296 + peer_pid
+  local key = pid * PID_MOST + peer_pid
+  if pid >= PID_MOST or peer_pid >= PID_MOST then key = pid .. ":" .. peer_pid end -- else another's
   local both = self.labels[key]
   if not both then
     both = { who(self.comm, pid), who(self.peer_comm, peer_pid) }
-    self.labels[key] = both
+    if self.count == LABELS_MOST then self.labels, self.count = {}, 0 end
+    self.labels[key], self.count = both, self.count + 1
   end
   return both[1], both[2]
 end
@@ -363,11 +372,13 @@ local NAME_OPTION = { [1] = "comm", [3] = "path", [4] = "peer_comm" }
 -- These are the same in all records of a socket or nearly so: names, not events.
 local STEADY = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, [12] = 12 }
 
+-- add_option shows an option, and says whether it is damaged.
 local function add_option(view, tvb, rec, kind, at, bytes)
   local row = OPTION[kind]
   if not row then return view:note(tvb(at - 4, 4 + #bytes), ("Option %d, unknown"):format(kind)) end
   if row.size and row.size ~= #bytes or row.least and row.least > #bytes then
-    return view:expert("option", "%s: %d bytes, should be %d", row[3], #bytes, row.size or row.least)
+    view:expert("option", "%s: %d bytes, should be %d", row[3], #bytes, row.size or row.least)
+    return true
   end
   if NAME_OPTION[kind] then rec.names[NAME_OPTION[kind]] = bytes end
   if #bytes == 0 or not (view.any or ON_OPTION[kind]) then return end -- a range of no bytes may lie past the end
@@ -400,8 +411,8 @@ local function walk_options(view, tvb, rec)
       view:expert("option", "option %d has %d bytes, the header %d more", kind, size, last - at)
       return false
     end
-    add_option(view, tvb, rec, kind, at, head:sub(at + 1, at + size))
-    same = same and STEADY[kind] ~= nil
+    local bad = add_option(view, tvb, rec, kind, at, head:sub(at + 1, at + size))
+    same = same and not bad and STEADY[kind] ~= nil
     at = at + size
   end
   return same
@@ -463,11 +474,18 @@ local tcp_port, udp_port = DissectorTable.get("tcp.port"), DissectorTable.get("u
 
 local MESSAGE_MAX = 134217728 -- D-Bus specification, Message Protocol; no other here allows more
 
+-- What one record may put into its tree: Wireshark breaks off, in some versions
+-- with a crash, at 500 dissectors inside each other or after each other, and at
+-- 1,000,000 items. A large message is shown, nothing more after it.
+local NESTED_MOST, SHOWN_MOST, LARGE, LARGE_MOST = 400, 20000, 4096, 262144
+local shown_messages, shown_large -- of this record so far
+
 -- each_message cuts a stream into messages, however they are spread over
 -- records. size_of(tvb, at, left) is the length of the one at at, and whatever
 -- it learnt of it; nil if there is none, 0 if more bytes are needed to tell.
--- show shows one and may return a text for the info column.
-local function each_message(protocol, tvb, pinfo, tree, size_of, show)
+-- show shows one and may return a text for the info column. most is how many a
+-- record may have.
+local function each_message(protocol, most, tvb, pinfo, tree, size_of, show)
   local have, at, texts = tvb:captured_len(), 0, {}
   while at < have do
     local size, learnt = size_of(tvb, at, have - at)
@@ -480,6 +498,12 @@ local function each_message(protocol, tvb, pinfo, tree, size_of, show)
       pinfo.desegment_len = size == 0 and DESEGMENT_ONE_MORE_SEGMENT or size - (have - at)
       break
     end
+    if shown_messages >= most or shown_large > LARGE_MOST then
+      data:call(tvb(at):tvb(), pinfo, tree)
+      break
+    end
+    shown_messages = shown_messages + 1
+    if size > LARGE then shown_large = shown_large + size end
     if #texts < 16 then
       texts[#texts + 1] = show(tvb, at, size, pinfo, tree, learnt)
     else
@@ -527,7 +551,7 @@ local function show_dbus(tvb, at, size, pinfo, tree, kind)
 end
 
 function dbus.dissector(tvb, pinfo, tree)
-  return each_message("D-Bus", tvb, pinfo, tree, dbus_size, show_dbus)
+  return each_message("D-Bus", NESTED_MOST, tvb, pinfo, tree, dbus_size, show_dbus)
 end
 
 -- JSON texts one after the other, with white space, NULs or nothing between:
@@ -545,9 +569,12 @@ local function json_string(bytes, at)
   return at + 1
 end
 
+local JSON_MOST = 4194304 -- of a text, and what comes with its last record
+
 -- json_size walks over one text with the white space after it, and learns the
 -- names at its top, with those values that are strings, the rest as true.
 local function json_size(tvb, at, left)
+  if left > JSON_MOST then return nil end
   local bytes = tvb:raw(at, left)
   local first = bytes:find("[^%s\0]")
   if not first then return left, {} end
@@ -588,7 +615,8 @@ local function json_proto(abbr, title, short, keys, describe)
   local function show(tvb, at, size, pinfo, tree, top)
     local range = tvb(at, size)
     local bytes = tvb:raw(at, size)
-    local last = bytes:find("[%s\0]*$") - 1
+    local last = #bytes
+    while last > 0 and bytes:find("^[%s\0]", last) do last = last - 1 end
     if last == 0 then return nil end -- nothing but white space
     local t = tree:add(proto, range)
     for _, name in ipairs(keys) do
@@ -599,7 +627,9 @@ local function json_proto(abbr, title, short, keys, describe)
     if text then t:append_text(": " .. printable(text)) end
     return printable(text or bytes:sub(1, math.min(last, 80)))
   end
-  function proto.dissector(tvb, pinfo, tree) return each_message(short, tvb, pinfo, tree, json_size, show) end
+  function proto.dissector(tvb, pinfo, tree)
+    return each_message(short, NESTED_MOST, tvb, pinfo, tree, json_size, show)
+  end
 end
 
 -- first_of says the first of these names that a text has, and its value.
@@ -645,7 +675,7 @@ local function proto_of_kinds(abbr, title, short, most, word_of, detail)
     t:append_text(", " .. printable(word))
     return printable(more and word .. " " .. more or word)
   end
-  function proto.dissector(tvb, pinfo, tree) return each_message(short, tvb, pinfo, tree, size_of, show) end
+  function proto.dissector(tvb, pinfo, tree) return each_message(short, SHOWN_MOST, tvb, pinfo, tree, size_of, show) end
 end
 
 local MILTER = { -- libmilter, mfdef.h: what the mail server says in capitals, but for its answer to O
@@ -746,7 +776,7 @@ function ttrpc.dissector(tvb, pinfo, tree)
     if left < 10 then return 0 end
     return ttrpc_size(...)
   end
-  return each_message("ttRPC", tvb, pinfo, tree, size_of, show_ttrpc)
+  return each_message("ttRPC", SHOWN_MOST, tvb, pinfo, tree, size_of, show_ttrpc)
 end
 
 -- PulseAudio: a descriptor of length, channel, offset and flags, then samples
@@ -792,7 +822,7 @@ local function show_pulse(tvb, at, size, _, tree)
 end
 
 function pulse.dissector(tvb, pinfo, tree)
-  return each_message("PulseAudio", tvb, pinfo, tree, pulse_size, show_pulse)
+  return each_message("PulseAudio", SHOWN_MOST, tvb, pinfo, tree, pulse_size, show_pulse)
 end
 
 -- Wayland: a message is the object's number, its size and opcode in one word,
@@ -893,7 +923,7 @@ local function wayland_arguments(call, tvb, at, last, little, made)
       if kind == "s" or kind == "a" then
         if value > last - at then break end
         if kind == "s" then
-          before = value > 0 and tvb:raw(at, value):gsub("\0*$", "") or ""
+          before = value > 0 and tvb:raw(at, value):match("^[^\0]*") or ""
           text = '"' .. printable(before) .. '"'
         else
           text = ("array of %d bytes"):format(value)
@@ -957,7 +987,7 @@ local function show_wayland(tvb, at, size, pinfo, tree, little)
 end
 
 function wayland.dissector(tvb, pinfo, tree)
-  return each_message("Wayland", tvb, pinfo, tree, wayland_size, show_wayland)
+  return each_message("Wayland", SHOWN_MOST, tvb, pinfo, tree, wayland_size, show_wayland)
 end
 
 -- Protocols in datagrams.
@@ -1032,8 +1062,9 @@ local STREAM_PATHS = [[
 *ssh-agent*=ssh-agent */rpcbind.sock=rpc *nbd*.sock=nbd *vnc*.sock=vnc *spice*.sock=spice
 ]]
 local DATAGRAM_PATHS = [[
-*/dev/log=syslog */dev-log=syslog */journal/syslog=syslog */dev/log*=syslog */log=syslog
-*/systemd/journal/socket=journal */journal.*/socket=journal */systemd/notify*=notify *notify*=notify
+*/dev/log=syslog */dev-log=syslog */journal/syslog=syslog */dev/log*=syslog
+*/systemd/journal/socket=journal */journal.*/socket=journal
+*/systemd/notify*=notify */notify=notify *notify*.sock=notify @*notify*=notify
 ]]
 
 -- What is ours, has no name in every version, or is called otherwise here.
@@ -1054,7 +1085,6 @@ local OWN = {
 -- any of these, and Linux gives none of the first two to real connections: what
 -- else this Wireshark reads must not change.
 local PRIVATE, GUESS, GUESS_COUNT, CLIENT, CLIENT_COUNT = 61000, 62000, 2000, 50000, 4000
-local private_count = 0
 
 local function glob_pattern(glob)
   local pattern = glob:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".")
@@ -1073,6 +1103,14 @@ end
 local stream_paths, datagram_paths = parse_paths(STREAM_PATHS, "%s"), parse_paths(DATAGRAM_PATHS, "%s")
 local chosen_paths = {} -- by preference
 
+-- The same private port in every file, so that Decode As is remembered rightly.
+local private_count = 0
+for _, row in ipairs(stream_paths) do
+  local own = OWN[row[2]] or {}
+  OWN[row[2]] = own
+  if not (own.port or own.private) then own.private, private_count = PRIVATE + private_count, private_count + 1 end
+end
+
 -- What tcp may call itself. Others, which a preference may name, are called
 -- through guess: msgpack, for one, crashes on what tcp hands to dissectors.
 local of_tcp = {}
@@ -1089,6 +1127,7 @@ end
 -- protocol_of is the first protocol by path that this Wireshark can show, and
 -- that asked for by preference if it can't show that.
 local function protocol_of(path, paths)
+  if #path > 256 then return nil end -- than any is (unix(7)): globs take long on long ones
   local unknown
   for _, rows in ipairs({ chosen_paths, paths }) do
     for _, row in ipairs(rows) do
@@ -1137,19 +1176,14 @@ local function path_port(name)
   return GUESS + sum
 end
 
--- port_of is where tcp has a protocol.
+-- port_of is where tcp has a protocol; a private port is given out here.
 local function port_of(name)
   local own = OWN[name]
-  if not own then
-    own = {}
-    OWN[name] = own
+  if own.private and not own.given then
+    if not tcp_port:get_dissector(own.private) then tcp_port:add(own.private, dissector_of(name)) end -- else: Decode As
+    own.given = true
   end
-  if not own.port then
-    own.port = PRIVATE + private_count
-    private_count = private_count + 1
-    if not tcp_port:get_dissector(own.port) then tcp_port:add(own.port, dissector_of(name)) end -- else: Decode As
-  end
-  return own.port
+  return own.port or own.private
 end
 
 -- Conversations.
@@ -1188,7 +1222,9 @@ local function connection_of(id)
   if id == ZERO8 then return nil end
   local connection = connections[id]
   if not connection then
-    connection = { id = id, stream = count, sent = {}, closed = {}, follow = {}, shown = {}, unacked = { 0, 0 } }
+    connection = {
+      id = id, stream = count, sent = {}, closed = {}, follow = {}, shown = {}, unacked = { 0, 0 }, jumps = {},
+    }
     connections[id], count = connection, count + 1
   end
   return connection
@@ -1259,6 +1295,28 @@ end
 
 local PSH, PSH_ACK, SYN, SYN_ACK, FIN, RST = 0x08, 0x18, 0x02, 0x12, 0x01, 0x04
 
+-- A gap of 2 GiB or more would seem to be a step back to tcp (RFC 9293, section
+-- 3.4). So what follows a gap above JUMP is moved that much closer: jumps[side]
+-- has the offsets from which on, and by how much in all.
+local JUMP = 1073741824
+
+local function note_jump(rec, connection, side)
+  local gap = rec.offset - (connection.sent[side] or rec.offset)
+  if gap < JUMP then return end
+  local jumps = connection.jumps[side] or {}
+  connection.jumps[side] = jumps
+  jumps[#jumps + 1] = { rec.offset, (#jumps > 0 and jumps[#jumps][2] or 0) + gap - JUMP }
+end
+
+-- seq_of is the sequence number of an offset in what one side sent.
+local function seq_of(connection, side, offset)
+  local moved = 0
+  for _, jump in ipairs(connection.jumps[side] or {}) do
+    if offset >= jump[1] then moved = jump[2] end
+  end
+  return (offset - moved + 1) % 4294967296
+end
+
 -- mark_of gives the flags and seq of a life-cycle record, nil if it has no
 -- place in the TCP conversation. A SYN after the first bytes would begin
 -- another one; bytes after a FIN would be taken for sent again and not be
@@ -1275,7 +1333,7 @@ local function mark_of(rec, connection, side, pinfo)
   elseif rec.event == "refused" and not sent[1] and not sent[2] then
     mark = { RST, 0, 3 - side } -- from whom it was asked
   elseif rec.event == "close" and rec.offset > 0 and rec.offset == sent[side] and not connection.closed[side] then
-    mark = { FIN, rec.seq }
+    mark = { FIN, seq_of(connection, side, rec.offset) }
     connection.closed[side] = true
   end
   if mark and not sent[side] then sent[side] = 0 end
@@ -1286,7 +1344,7 @@ end
 -- 65,535 bytes; no checksum, no urgent pointer. Scaled up by the largest factor
 -- (RFC 7323, section 2.2): no sender ever fills it.
 local WINDOW = "\255\255\0\0\0\0"
-local WINDOW_SCALE = "\3\3\14\1"
+local SYN_OPTIONS = "\2\4\255\255\3\3\14\1" -- the largest segments, too
 local PSH_REST = "\0\0\0\0\80\8" .. WINDOW -- no ack, 20 bytes of header, PSH
 
 -- ACK_EVERY is how many segments one side sends before the other acknowledges
@@ -1297,6 +1355,7 @@ local ACK_EVERY = 64
 -- but for what a record itself says is missing: follow[side] with those that
 -- the last record stands for, shown[side] with those that it has.
 local function note_data(rec, connection, side)
+  note_jump(rec, connection, side)
   local first, last = rec.offset - rec.missing, rec.offset + rec.len
   if last > (connection.sent[side] or -1) then connection.sent[side] = last end
   connection.unacked[side] = connection.unacked[side] + 1
@@ -1335,6 +1394,7 @@ local function call(view, dissector, rec, connection, side, header, pinfo, tree)
   end
   if rec.caplen > 0 then header = header .. rec.bytes:sub(rec.header_len + 1) end
   connection.side, connection.calls = side, 0
+  shown_messages, shown_large = 0, 0
   current = connection
   local ok, reason = pcall(call_dissector, dissector, new_bytes(header, true):tvb("Stream"), pinfo, tree)
   current = nil
@@ -1350,7 +1410,7 @@ local function ack_of(rec, connection, side, pinfo)
   local other = 3 - side
   if connection.unacked[other] < ACK_EVERY then return nil end
   connection.unacked[other] = 0
-  acks[pinfo.number] = (connection.shown[other] + 1) % 4294967296
+  acks[pinfo.number] = seq_of(connection, other, connection.shown[other])
   return acks[pinfo.number]
 end
 
@@ -1361,11 +1421,12 @@ local function call_tcp(view, rec, connection, side, pinfo, tree)
   if rec.is_data then
     ack = ack_of(rec, connection, side, pinfo)
     if ack then flags = PSH_ACK end
+    if connection.jumps[side] then seq = seq_of(connection, side, rec.offset) end
   else
     local mark = mark_of(rec, connection, side, pinfo)
     if not mark then return false end
     flags, seq, side = mark[1], mark[2], mark[3] or side
-    if flags == SYN or flags == SYN_ACK then length, options = 0x60, WINDOW_SCALE end
+    if flags == SYN or flags == SYN_ACK then length, options = 0x70, SYN_OPTIONS end
     if flags == SYN_ACK then ack = 1 end
   end
   if not connection.path then open(connection, rec, stream_paths) end
@@ -1464,6 +1525,11 @@ end
 
 -- The dissector.
 
+-- Who reads this link type for something else has said so in the table
+-- user_dlts: what can't be ours is left to that.
+local user_dlt = DissectorTable.get("wtap_encap"):get_dissector(wtap.USER0)
+local VERSIONS_MOST = 15
+
 local unset -- an address of no type: this link type has none
 local last_record -- that was dissected, for the statistics
 
@@ -1533,6 +1599,10 @@ function sockcap.dissector(tvb, pinfo, tree)
   end
   local bytes = tvb:raw(0, captured)
   local version, header_len = bytes:byte(1), u16(bytes, 2)
+  if version > VERSIONS_MOST then
+    local ok, used = pcall(call_dissector, user_dlt, tvb, pinfo, tree)
+    if ok then return used end
+  end
   if version ~= VERSION then
     return refuse(tvb, pinfo, tree, "version", "record version %d: this sockcap.lua knows version %d, get another",
       version, VERSION)
@@ -1564,7 +1634,7 @@ end
 -- tshark -z sockcap,path[,FILTER] and -z sockcap,process[,FILTER].
 
 local function new_row()
-  return { messages = 0, bytes = 0, received = 0, lost = 0, waits = 0, answers = 0 }
+  return { messages = 0, bytes = 0, received = 0, lost = 0.0, waits = 0, answers = 0 }
 end
 
 -- note_time keeps count, sum and maximum of a time under one name.
@@ -1640,7 +1710,7 @@ function Tally:text()
     local wait, wait_most = mean_and_most(row, "waits")
     local answer, answer_most = mean_and_most(row, "answers")
     lines[#lines + 1] = { ("%d"):format(row.messages), ("%d"):format(row.bytes),
-      ("%d"):format(row.received), ("%d"):format(row.lost), wait, wait_most, answer, answer_most, key }
+      ("%d"):format(row.received), ("%.0f"):format(row.lost), wait, wait_most, answer, answer_most, key }
   end
   local out = {
     ("Unix sockets by %s. Messages and bytes that were sent."):format(self.by),
