@@ -20,6 +20,7 @@ const (
 	formatString    format = "string"
 	formatHex       format = "hex"
 	formatHexString format = "hexstring"
+	formatJSON      format = "json"
 	formatPcapng    format = "pcapng"
 	formatPcap      format = "pcap" // what sockdump calls it; means pcapng
 )
@@ -49,7 +50,7 @@ type raw struct {
 	count                                 int64
 	snaplen, buffer                       int
 	list, print, lines, packets, quiet    bool
-	listLink, ascii                       bool
+	listLink, ascii, json                 bool
 	hex, hexText, time                    int
 	help, version                         bool
 }
@@ -64,6 +65,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.BoolVarP(&r.listLink, "list-data-link-types", "L", false, "")
 	s.BoolVar(&r.print, "print", false, "")
 	s.StringVar(&r.format, "format", string(formatText), "")
+	s.BoolVar(&r.json, "json", false, "")
 	s.StringVar(&r.output, "output", "", "")
 	s.BoolVarP(&r.lines, "l", "l", false, "")
 	s.BoolVarP(&r.packets, "packet-buffered", "U", false, "")
@@ -164,19 +166,29 @@ func (r *raw) setInput(s *pflag.FlagSet, f *flags) error {
 
 func (r *raw) setPrinter(s *pflag.FlagSet, f *flags) error {
 	f.printer.format = format(r.format)
+	if r.json {
+		if s.Changed("format") && f.printer.format != formatJSON {
+			return usage("--json is --format json, not %s", quoteName(r.format))
+		}
+		f.printer.format = formatJSON
+	}
 	f.printer.quiet = r.quiet
 	f.printer.times = timestamps{style: timeStyle(r.time), digits: 6}
 	switch f.printer.format {
 	case formatText:
 	case formatString, formatHex, formatHexString:
 		f.printer.times.digits = 3
-		if r.quiet || r.ascii || r.hex > 0 || r.hexText > 0 {
-			return usage("-q, -A, -x and -X belong to --format text")
+		if err := onlyFor(s, "text", "quiet", "A", "x", "X"); err != nil {
+			return err
+		}
+	case formatJSON:
+		if err := onlyFor(s, "text", "quiet", "A", "x", "X", "t"); err != nil {
+			return err
 		}
 	case formatPcapng, formatPcap:
 		f.printer.format = formatPcapng
 	default:
-		return wrongChoice("--format", r.format, "text, string, hex, hexstring or pcapng")
+		return wrongChoice("--format", r.format, "text, string, hex, hexstring, json or pcapng")
 	}
 	if f.printer.times.style > sinceFirst {
 		return usage("-t is given %d times, at most five mean something", r.time)
@@ -188,6 +200,16 @@ func (r *raw) setPrinter(s *pflag.FlagSet, f *flags) error {
 		f.printer.dump, f.printer.record = dumpHex, r.hex > 1
 	case r.ascii:
 		f.printer.dump = dumpText
+	}
+	return nil
+}
+
+// onlyFor refuses those flags that mean something in another format only.
+func onlyFor(s *pflag.FlagSet, format string, names ...string) error {
+	for _, name := range names {
+		if f := s.Lookup(name); f.Changed {
+			return usage("%s belongs to --format %s", flagName(f), format)
+		}
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ Output
   -y TYPE           link type for -w: USER0 to USER15, or RAW: TCP and UDP, for
                     programs without our dissector; -L lists them
   --print           print lines even with -w
-  --format FORMAT   print as text, string, hex, hexstring, or write pcapng
+  --format FORMAT   print as text, string, hex, hexstring, or json (so does
+                    --json: an object a line), or write pcapng
   --output FILE     print to FILE instead of standard output
   -l, -U            flush each line, each packet, at once
 Lines

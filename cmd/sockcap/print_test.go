@@ -135,6 +135,7 @@ func printers() map[string]printer {
 		"string":    {format: formatString, times: three},
 		"dumphex":   {format: formatHex, times: three},
 		"hexstring": {format: formatHexString, times: three},
+		"json":      {format: formatJSON},
 	}
 }
 
@@ -157,6 +158,9 @@ func FuzzPrint(f *testing.F) {
 			}
 			if (name == "text" || name == "quiet") && strings.Count(text, "\n") > 1 {
 				t.Errorf("%s: %q is more than one line", name, text)
+			}
+			if name == "json" {
+				parseJSON(t, []byte(text))
 			}
 		}
 	})

@@ -29,7 +29,10 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 	if !pr.shows(p.Event) {
 		return dst
 	}
-	if pr.format != formatText {
+	switch pr.format {
+	case formatJSON:
+		return appendJSON(dst, p)
+	case formatString, formatHex, formatHexString:
 		return pr.appendSockdump(dst, p)
 	}
 	dst = pr.appendLine(dst, p)
@@ -37,8 +40,11 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 }
 
 // shows reports whether events of this kind are printed. The formats of
-// sockdump know data only.
+// sockdump know data only; programs, who read JSON, get everything.
 func (pr *printer) shows(e pcapng.Event) bool {
+	if pr.format == formatJSON {
+		return true
+	}
 	switch e {
 	case pcapng.EventData:
 		return true

@@ -21,7 +21,7 @@ const (
 type timestamps struct {
 	style  timeStyle
 	zone   *time.Location
-	digits int // of the fraction: 3 or 6
+	digits int // of the fraction: 3, 6 or 9
 
 	first, previous time.Time // of the lines written so far
 }
@@ -43,12 +43,8 @@ func (s *timestamps) append(dst []byte, t time.Time) []byte {
 	case sinceFirst:
 		dst = s.appendDelta(dst, t.Sub(s.first))
 	case dateAndTime:
-		t = t.In(s.zone)
-		year, month, day := t.Date()
-		dst = strconv.AppendInt(dst, int64(year), 10)
-		dst = appendTwo(append(dst, '-'), int(month))
-		dst = appendTwo(append(dst, '-'), day)
-		dst = s.appendClock(append(dst, ' '), t)
+		dst = appendDate(dst, t.In(s.zone), ' ')
+		dst = s.appendFraction(dst, t.Nanosecond())
 	default:
 		dst = s.appendClock(dst, t.In(s.zone))
 	}
@@ -74,17 +70,28 @@ func (s *timestamps) appendDelta(dst []byte, d time.Duration) []byte {
 }
 
 func (s *timestamps) appendFraction(dst []byte, nanoseconds int) []byte {
-	fraction := nanoseconds / 1000
-	scale := 100_000
-	if s.digits == 3 {
-		fraction /= 1000
-		scale = 100
-	}
+	return appendFraction(dst, nanoseconds, s.digits)
+}
+
+// appendFraction appends a point and the first digits of a second's fraction,
+// not rounded.
+func appendFraction(dst []byte, nanoseconds, digits int) []byte {
 	dst = append(dst, '.')
-	for ; scale > 0; scale /= 10 {
-		dst = append(dst, byte('0'+fraction/scale%10))
+	for scale := 100_000_000; digits > 0; digits-- {
+		dst = append(dst, byte('0'+nanoseconds/scale%10))
+		scale /= 10
 	}
 	return dst
+}
+
+// appendDate appends date and clock, without the fraction of the second.
+func appendDate(dst []byte, t time.Time, between byte) []byte {
+	year, month, day := t.Date()
+	dst = strconv.AppendInt(dst, int64(year), 10)
+	dst = appendTwo(append(dst, '-'), int(month))
+	dst = appendTwo(append(dst, '-'), day)
+	hour, minute, second := t.Clock()
+	return appendHMS(append(dst, between), hour, minute, second)
 }
 
 func appendHMS(dst []byte, hour, minute, second int) []byte {
