@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -168,10 +169,17 @@ func FuzzPrint(f *testing.F) {
 
 func TestPrintDoesNotAllocate(t *testing.T) {
 	packets := append(httpPackets(), oddPackets()...)
+	for _, name := range []string{"dbus", "mariadb", "postgres", "redis"} {
+		file, err := os.ReadFile("../../testdata/capture/" + name + ".pcapng")
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets = append(packets, decode(t, file)...)
+	}
 	for name, pr := range printers() {
 		pr.times.zone = time.UTC
-		dst := make([]byte, 0, 64<<10)
-		n := testing.AllocsPerRun(101, func() {
+		dst := make([]byte, 0, 1<<20)
+		n := testing.AllocsPerRun(7, func() {
 			for i := range packets {
 				pr.append(dst, &packets[i])
 			}

@@ -74,7 +74,10 @@ func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
 	dst = pr.appendWhat(dst, p)
 	dst = appendMarks(dst, p)
 	if p.Event == pcapng.EventData && !pr.quiet && pr.dump == dumpNone {
-		dst = appendExcerpt(dst, p.Data)
+		var ok bool
+		if dst, ok = appendSaying(dst, p); !ok {
+			dst = appendExcerpt(dst, p.Data)
+		}
 	}
 	return append(dst, '\n')
 }
@@ -205,8 +208,9 @@ func appendExcerpt(dst, payload []byte) []byte {
 func firstLine(text []byte) (line []byte, cut bool) {
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {
 		text = bytes.TrimSuffix(text[:i], []byte{'\r'})
+	} else {
+		text = bytes.TrimRight(text, "\x00") // C programs send their strings whole
 	}
-	text = bytes.TrimRight(text, "\x00") // C programs send their strings whole
 	end := 0
 	for n := 0; end < len(text); n++ {
 		if n == excerptWidth {
