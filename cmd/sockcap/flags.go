@@ -51,7 +51,8 @@ type raw struct {
 	snaplen, buffer                       int
 	list, print, lines, packets, quiet    bool
 	listLink, ascii, json                 bool
-	hex, hexText, time                    int
+	ids, numbers, micro, nano, utc        bool
+	hex, hexText, time, verbose           int
 	help, version                         bool
 }
 
@@ -70,10 +71,16 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.BoolVarP(&r.lines, "l", "l", false, "")
 	s.BoolVarP(&r.packets, "packet-buffered", "U", false, "")
 	s.BoolVarP(&r.quiet, "quiet", "q", false, "")
+	s.BoolVarP(&r.ids, "e", "e", false, "")
+	s.CountVarP(&r.verbose, "v", "v", "")
+	s.BoolVarP(&r.numbers, "number", "#", false, "")
 	s.BoolVarP(&r.ascii, "A", "A", false, "")
 	s.CountVarP(&r.hex, "x", "x", "")
 	s.CountVarP(&r.hexText, "X", "X", "")
 	s.CountVarP(&r.time, "t", "t", "")
+	s.BoolVar(&r.utc, "utc", false, "")
+	s.BoolVar(&r.micro, "micro", false, "")
+	s.BoolVar(&r.nano, "nano", false, "")
 	s.CountP("n", "n", "")
 	s.Int64VarP(&r.count, "c", "c", 0, "")
 	s.IntVarP(&r.snaplen, "snapshot-length", "s", 0, "")
@@ -172,23 +179,27 @@ func (r *raw) setPrinter(s *pflag.FlagSet, f *flags) error {
 		}
 		f.printer.format = formatJSON
 	}
-	f.printer.quiet = r.quiet
-	f.printer.times = timestamps{style: timeStyle(r.time), digits: 6}
+	f.printer.quiet, f.printer.ids, f.printer.verbose, f.printer.numbers = r.quiet, r.ids, r.verbose, r.numbers
+	f.printer.times = r.times()
+	var foreign []string // -v and --utc never harm
 	switch f.printer.format {
 	case formatText:
 	case formatString, formatHex, formatHexString:
-		f.printer.times.digits = 3
-		if err := onlyFor(s, "text", "quiet", "A", "x", "X"); err != nil {
-			return err
-		}
+		foreign = []string{"quiet", "e", "number", "A", "x", "X"}
 	case formatJSON:
-		if err := onlyFor(s, "text", "quiet", "A", "x", "X", "t"); err != nil {
-			return err
-		}
+		foreign = []string{"quiet", "number", "A", "x", "X", "t", "micro", "nano"}
 	case formatPcapng, formatPcap:
 		f.printer.format = formatPcapng
 	default:
 		return wrongChoice("--format", r.format, "text, string, hex, hexstring, json or pcapng")
+	}
+	for _, name := range foreign {
+		if f := s.Lookup(name); f.Changed {
+			return usage("%s belongs to --format text", flagName(f))
+		}
+	}
+	if r.micro && r.nano {
+		return usage("--micro and --nano: expected one of them")
 	}
 	if f.printer.times.style > sinceFirst {
 		return usage("-t is given %d times, at most five mean something", r.time)
@@ -204,14 +215,18 @@ func (r *raw) setPrinter(s *pflag.FlagSet, f *flags) error {
 	return nil
 }
 
-// onlyFor refuses those flags that mean something in another format only.
-func onlyFor(s *pflag.FlagSet, format string, names ...string) error {
-	for _, name := range names {
-		if f := s.Lookup(name); f.Changed {
-			return usage("%s belongs to --format %s", flagName(f), format)
-		}
+// times is how times are printed: as sockdump does, to the millisecond, in its
+// formats, else to the microsecond.
+func (r *raw) times() timestamps {
+	t := timestamps{style: timeStyle(r.time), utc: r.utc, digits: 6}
+	switch {
+	case r.nano:
+		t.digits = 9
+	case r.micro:
+	case slices.Contains([]format{formatString, formatHex, formatHexString}, format(r.format)):
+		t.digits = 3
 	}
-	return nil
+	return t
 }
 
 // setOutput settles where packets go: -w FILE is a capture file, and so is

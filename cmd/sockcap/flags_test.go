@@ -33,6 +33,9 @@ func TestHelp(t *testing.T) {
 	for _, m := range named {
 		inHelp = append(inHelp, strings.TrimLeft(m[1], "-"))
 	}
+	if strings.Contains(help, "\n  -# ") {
+		inHelp = append(inHelp, "#") // no word
+	}
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	new(raw).define(s)
 	var defined []string
@@ -132,6 +135,42 @@ func TestFlags(t *testing.T) {
 		}
 		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("%q (-want +got):\n%s", args, d)
+		}
+	}
+}
+
+// TestTextFlags: what is asked of the lines.
+func TestTextFlags(t *testing.T) {
+	type look struct {
+		IDs, Numbers, UTC bool
+		Verbose, Digits   int
+		Format            format
+	}
+	for args, want := range map[string]look{
+		"":                          {Digits: 6, Format: formatText},
+		"-e#vvv":                    {IDs: true, Numbers: true, Verbose: 3, Digits: 6, Format: formatText},
+		"--nano --utc":              {UTC: true, Digits: 9, Format: formatText},
+		"--micro":                   {Digits: 6, Format: formatText},
+		"--format string":           {Digits: 3, Format: formatString},
+		"--format hex --micro -v":   {Verbose: 1, Digits: 6, Format: formatHex},
+		"--format hexstring --nano": {Digits: 9, Format: formatHexString},
+		"--json --utc -ve":          {IDs: true, UTC: true, Verbose: 1, Digits: 6, Format: formatJSON},
+	} {
+		var r raw
+		s := pflag.NewFlagSet("", pflag.ContinueOnError)
+		r.define(s)
+		if err := s.Parse(strings.Fields(args)); err != nil {
+			t.Errorf("%q: %v", args, err)
+			continue
+		}
+		f, err := r.flags(s, s.Args())
+		if err != nil {
+			t.Errorf("%q: %v", args, err)
+			continue
+		}
+		p := f.printer
+		if got := (look{p.ids, p.numbers, p.times.utc, p.verbose, p.times.digits, p.format}); got != want {
+			t.Errorf("%q asks for %+v, want %+v", args, got, want)
 		}
 	}
 }

@@ -39,11 +39,14 @@ Output
   -l, -U            flush each line, each packet, at once
 Lines
   -q                shorter
+  -e                with uids, inodes, cgroup
+  -v, -vv           with all events and more of each
+  -#                with numbers, which are Wireshark's
   -A, -x, -X        with the payload as text, in hexadecimal, or both
   -xx, -XX          as -x and -X, with the header that it has in the file
   -t ... -ttttt     time: none, since 1970, since the line before, with date,
                     since the first line
-  -n                look up no names
+  --micro, --nano, --utc    time in microseconds, in nanoseconds, in UTC
 Capture
   -c COUNT          end after COUNT packets with data
   -s BYTES          keep this much of each packet's payload (0: all)
@@ -52,7 +55,7 @@ Capture
   -i HOOKS          take auto, fentry, kprobe or tracepoint
   --senders MODE    auto; exact: name every sender, slower (-i tracepoint)
 Other
-  -h, --help  -V, --version    -K -N -O -p -S are accepted and change nothing
+  -h, --help  -V, --version    -K -N -O -S -n -p are accepted, change nothing
   sockcap dissector install [--system]  put dissector and profile where your
                                         (or everybody's) Wireshark looks
   sockcap dissector print               write the dissector, a Lua script

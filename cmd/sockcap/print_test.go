@@ -1,7 +1,9 @@
 package main
 
 import (
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +139,7 @@ func printers() map[string]printer {
 		"dumphex":   {format: formatHex, times: three},
 		"hexstring": {format: formatHexString, times: three},
 		"json":      {format: formatJSON},
+		"verbose":   {format: formatText, times: timestamps{digits: 9}, ids: true, verbose: 2, numbers: true},
 	}
 }
 
@@ -201,5 +204,53 @@ func BenchmarkPrint(b *testing.B) {
 				dst = pr.append(dst[:0], &packets[i%len(packets)])
 			}
 		})
+	}
+}
+
+// TestDetails holds what -vv says of a packet with every field.
+func TestDetails(t *testing.T) {
+	p := fullPacket()
+	want := []string{
+		`    server to client, connection 18446744073709551615, offset 10, message 11 of 1013 bytes, continued, more of it follows,` +
+			` read by r[17] after 3.000000041 s, own time 0.000002000 s before`,
+		`    descriptor 19 file "/\xfftc", descriptor ? memfd m, descriptor 0 99`,
+		`    sender uid 3 gid 4 inode 9223372036854775808 thread "t\xfe"[2], exe "/bin/\xfe", cgroup "/c\xfe", container "d\xfe", pod "p\xfe",` +
+			` unit "u\xfe", netns 4026531840, time when read, credentials pid 20 uid 0 gid 21`,
+		`    peer uid 7 gid 8 inode 9 thread p[6]`,
+		"",
+	}
+	if d := cmp.Diff(want, strings.Split(string(appendDetails(nil, &p, true)), "\n")); d != "" {
+		t.Errorf("-vv (-want +got):\n%s", d)
+	}
+	if got, want := string(appendIDs(nil, &p)), `uid 3 > 7 inode 9223372036854775808 > 9 cgroup "/c\xfe" `; got != want {
+		t.Errorf("-e: %q, want %q", got, want)
+	}
+	p = pcapng.Packet{Event: pcapng.EventClose, Sender: pcapng.Endpoint{UID: pcapng.Unknown}}
+	if got := string(appendDetails(nil, &p, true)); got != "" {
+		t.Errorf("of a packet that says nothing: %q", got)
+	}
+}
+
+// TestUTC: --utc, and without it the host's zone.
+func TestUTC(t *testing.T) {
+	for args, want := range map[string]string{
+		"-tttt":       "2026-11-24 08:29:35.824123 docker[",
+		"-tttt --utc": "2026-11-24 06:29:35.824123 docker[",
+	} {
+		h := testHost()
+		h.zone = time.FixedZone("east", 2*3600)
+		h.stderr = io.Discard
+		out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		h.stdout = out
+		if status := h.main(append(strings.Fields(args), "-r", "../../testdata/capture/http.pcapng")); status != 0 {
+			t.Fatalf("%s: status %d", args, status)
+		}
+		if text, _ := os.ReadFile(out.Name()); !strings.HasPrefix(string(text), want) {
+			t.Errorf("%s: %.60q, want %q...", args, text, want)
+		}
 	}
 }

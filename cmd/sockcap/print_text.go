@@ -18,6 +18,10 @@ type printer struct {
 	format  format
 	times   timestamps
 	quiet   bool   // -q
+	ids     bool   // -e
+	verbose int    // -v, -vv
+	numbers bool   // -#
+	number  uint64 // of packets so far, those that are not shown too
 	dump    dump   // -A -x -X
 	record  bool   // -xx -XX
 	scratch []byte // for a record
@@ -26,6 +30,7 @@ type printer struct {
 // append appends p's text: no line for an event that this format leaves out,
 // else one line or more, the last of them ended.
 func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
+	pr.number++
 	if !pr.shows(p.Event) {
 		return dst
 	}
@@ -36,6 +41,9 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 		return pr.appendSockdump(dst, p)
 	}
 	dst = pr.appendLine(dst, p)
+	if pr.verbose > 0 {
+		dst = appendDetails(dst, p, pr.verbose > 1)
+	}
 	return pr.appendDump(dst, p)
 }
 
@@ -51,7 +59,7 @@ func (pr *printer) shows(e pcapng.Event) bool {
 	case pcapng.EventConnect, pcapng.EventRefused, pcapng.EventClose:
 		return pr.format == formatText
 	}
-	return false
+	return pr.format == formatText && pr.verbose > 0
 }
 
 // appendLine appends the default line:
@@ -62,6 +70,9 @@ func (pr *printer) shows(e pcapng.Event) bool {
 // word, and no name can forge one of them. After the colon comes an excerpt of
 // the payload; [marks] before it tell what is known to be missing or unsure.
 func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
+	if pr.numbers {
+		dst = appendOrdinal(dst, pr.number)
+	}
 	dst = pr.times.append(dst, p.Time)
 	dst = appendProcess(dst, &p.Sender)
 	dst = append(dst, " > "...)
@@ -71,6 +82,9 @@ func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, p.Type.String()...)
 	dst = append(dst, ' ')
+	if pr.ids {
+		dst = appendIDs(dst, p)
+	}
 	dst = pr.appendWhat(dst, p)
 	dst = appendMarks(dst, p)
 	if p.Event == pcapng.EventData && !pr.quiet && pr.dump == dumpNone {
@@ -80,6 +94,16 @@ func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
 		}
 	}
 	return append(dst, '\n')
+}
+
+// appendOrdinal appends a packet's number, as tcpdump does. It is that of the
+// frame in Wireshark.
+func appendOrdinal(dst []byte, n uint64) []byte {
+	for width := uint64(10_000); width > n && width > 1; width /= 10 {
+		dst = append(dst, ' ')
+	}
+	dst = strconv.AppendUint(dst, n, 10)
+	return append(dst, "  "...)
 }
 
 // appendWhat appends what happened: the length of data, else the event.

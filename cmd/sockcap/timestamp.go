@@ -21,7 +21,8 @@ const (
 type timestamps struct {
 	style  timeStyle
 	zone   *time.Location
-	digits int // of the fraction: 3, 6 or 9
+	utc    bool // not in zone
+	digits int  // of the fraction: 3, 6 or 9
 
 	first, previous time.Time // of the lines written so far
 }
@@ -43,12 +44,20 @@ func (s *timestamps) append(dst []byte, t time.Time) []byte {
 	case sinceFirst:
 		dst = s.appendDelta(dst, t.Sub(s.first))
 	case dateAndTime:
-		dst = appendDate(dst, t.In(s.zone), ' ')
+		dst = appendDate(dst, s.local(t), ' ')
 		dst = s.appendFraction(dst, t.Nanosecond())
 	default:
-		dst = s.appendClock(dst, t.In(s.zone))
+		dst = s.appendClock(dst, s.local(t))
 	}
 	return append(dst, ' ')
+}
+
+// local is t in the zone that was asked for.
+func (s *timestamps) local(t time.Time) time.Time {
+	if s.utc {
+		return t.UTC()
+	}
+	return t.In(s.zone)
 }
 
 func (s *timestamps) appendClock(dst []byte, t time.Time) []byte {
