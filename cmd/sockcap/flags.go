@@ -36,6 +36,7 @@ type flags struct {
 	paths    filter.Paths
 	write    string // -w, or --output with --format pcapng; empty: no file
 	linkType int    // -y, of the file that is written
+	color    string // --color
 	text     bool   // print packets
 	textFile string // --output; empty: standard output
 	flush    bool   // -l, -U: each line and packet at once
@@ -53,6 +54,7 @@ type raw struct {
 	listLink, ascii, json                 bool
 	ids, numbers, micro, nano, utc        bool
 	hex, hexText, time, verbose           int
+	color                                 string
 	help, version                         bool
 }
 
@@ -78,6 +80,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.CountVarP(&r.hex, "x", "x", "")
 	s.CountVarP(&r.hexText, "X", "X", "")
 	s.CountVarP(&r.time, "t", "t", "")
+	s.StringVar(&r.color, "color", colorAuto, "")
 	s.BoolVar(&r.utc, "utc", false, "")
 	s.BoolVar(&r.micro, "micro", false, "")
 	s.BoolVar(&r.nano, "nano", false, "")
@@ -197,6 +200,10 @@ func (r *raw) setPrinter(s *pflag.FlagSet, f *flags) error {
 		if f := s.Lookup(name); f.Changed {
 			return usage("%s belongs to --format text", flagName(f))
 		}
+	}
+	f.color = r.color
+	if !slices.Contains([]string{colorAuto, colorAlways, colorNever}, r.color) {
+		return wrongChoice("--color", r.color, "auto, always or never")
 	}
 	if r.micro && r.nano {
 		return usage("--micro and --nano: expected one of them")

@@ -144,17 +144,18 @@ func TestTextFlags(t *testing.T) {
 	type look struct {
 		IDs, Numbers, UTC bool
 		Verbose, Digits   int
+		Color             string
 		Format            format
 	}
 	for args, want := range map[string]look{
-		"":                          {Digits: 6, Format: formatText},
-		"-e#vvv":                    {IDs: true, Numbers: true, Verbose: 3, Digits: 6, Format: formatText},
-		"--nano --utc":              {UTC: true, Digits: 9, Format: formatText},
-		"--micro":                   {Digits: 6, Format: formatText},
-		"--format string":           {Digits: 3, Format: formatString},
-		"--format hex --micro -v":   {Verbose: 1, Digits: 6, Format: formatHex},
-		"--format hexstring --nano": {Digits: 9, Format: formatHexString},
-		"--json --utc -ve":          {IDs: true, UTC: true, Verbose: 1, Digits: 6, Format: formatJSON},
+		"":                          {Digits: 6, Color: "auto", Format: formatText},
+		"-e#vvv":                    {IDs: true, Numbers: true, Verbose: 3, Digits: 6, Color: "auto", Format: formatText},
+		"--nano --utc":              {UTC: true, Digits: 9, Color: "auto", Format: formatText},
+		"--micro --color=never":     {Digits: 6, Color: "never", Format: formatText},
+		"--format string":           {Digits: 3, Color: "auto", Format: formatString},
+		"--format hex --micro -v":   {Verbose: 1, Digits: 6, Color: "auto", Format: formatHex},
+		"--format hexstring --nano": {Digits: 9, Color: "auto", Format: formatHexString},
+		"--json --utc -ve":          {IDs: true, UTC: true, Verbose: 1, Digits: 6, Color: "auto", Format: formatJSON},
 	} {
 		var r raw
 		s := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -169,7 +170,7 @@ func TestTextFlags(t *testing.T) {
 			continue
 		}
 		p := f.printer
-		if got := (look{p.ids, p.numbers, p.times.utc, p.verbose, p.times.digits, p.format}); got != want {
+		if got := (look{p.ids, p.numbers, p.times.utc, p.verbose, p.times.digits, f.color, p.format}); got != want {
 			t.Errorf("%q asks for %+v, want %+v", args, got, want)
 		}
 	}

@@ -47,6 +47,7 @@ Lines
   -t ... -ttttt     time: none, since 1970, since the line before, with date,
                     since the first line
   --micro, --nano, --utc    time in microseconds, in nanoseconds, in UTC
+  --color WHEN      auto: on a terminal, unless NO_COLOR is set; always; never
 Capture
   -c COUNT          end after COUNT packets with data
   -s BYTES          keep this much of each packet's payload (0: all)

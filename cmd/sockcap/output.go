@@ -82,6 +82,7 @@ func openOutput(ctx context.Context, h *host, f *flags) (*output, error) {
 		}
 		o.text = d
 		o.atOnce = o.atOnce || isTerminal(d.File)
+		o.pr.color = wantsColor(f.color, d.File, h.getenv)
 	}
 	return o, nil
 }

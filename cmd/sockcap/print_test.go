@@ -163,6 +163,10 @@ func FuzzPrint(f *testing.F) {
 			if (name == "text" || name == "quiet") && strings.Count(text, "\n") > 1 {
 				t.Errorf("%s: %q is more than one line", name, text)
 			}
+			pr.color = true
+			if got, ended := plain(printAll(pr, []pcapng.Packet{p})); got != text || !ended {
+				t.Errorf("%s: with colors, which are ended: %v, it is %q, else %q", name, ended, got, text)
+			}
 			if name == "json" {
 				parseJSON(t, []byte(text))
 			}

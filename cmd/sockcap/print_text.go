@@ -16,6 +16,7 @@ import (
 // appendName, or as hexadecimal digits.
 type printer struct {
 	format  format
+	color   bool
 	times   timestamps
 	quiet   bool   // -q
 	ids     bool   // -e
@@ -42,7 +43,7 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 	}
 	dst = pr.appendLine(dst, p)
 	if pr.verbose > 0 {
-		dst = appendDetails(dst, p, pr.verbose > 1)
+		dst = appendDetails(dst, p, pr.verbose > 1) // never colored
 	}
 	return pr.appendDump(dst, p)
 }
@@ -73,12 +74,19 @@ func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
 	if pr.numbers {
 		dst = appendOrdinal(dst, pr.number)
 	}
-	dst = pr.times.append(dst, p.Time)
-	dst = appendProcess(dst, &p.Sender)
+	if pr.times.style != noTime {
+		dst = pr.paint(dst, colorFaint)
+		dst = pr.times.append(dst, p.Time)
+		dst = pr.paint(dst, colorNone)
+	}
+	known, client := p.Role != pcapng.RoleUnknown, p.Role == pcapng.RoleClient
+	dst = pr.appendEnd(dst, &p.Sender, client, known)
 	dst = append(dst, " > "...)
-	dst = appendProcess(dst, &p.Peer)
+	dst = pr.appendEnd(dst, &p.Peer, !client, known)
 	dst = append(dst, ' ')
+	dst = pr.paint(dst, colorCyan)
 	dst = appendAddress(dst, p.Path)
+	dst = pr.paint(dst, colorNone)
 	dst = append(dst, ' ')
 	dst = append(dst, p.Type.String()...)
 	dst = append(dst, ' ')
@@ -86,7 +94,11 @@ func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
 		dst = appendIDs(dst, p)
 	}
 	dst = pr.appendWhat(dst, p)
-	dst = appendMarks(dst, p)
+	if marked(p) {
+		dst = pr.paint(dst, colorYellow)
+		dst = appendMarks(dst, p)
+		dst = pr.paint(dst, colorNone)
+	}
 	if p.Event == pcapng.EventData && !pr.quiet && pr.dump == dumpNone {
 		var ok bool
 		if dst, ok = appendSaying(dst, p); !ok {
@@ -119,7 +131,9 @@ func (pr *printer) appendWhat(dst []byte, p *pcapng.Packet) []byte {
 		}
 		return dst
 	case pcapng.EventRefused:
-		return appendErrno(append(dst, "refused "...), p.Errno)
+		dst = pr.paint(dst, colorRed)
+		dst = appendErrno(append(dst, "refused "...), p.Errno)
+		return pr.paint(dst, colorNone)
 	}
 	return append(dst, p.Event.String()...)
 }
@@ -192,6 +206,11 @@ func appendMarks(dst []byte, p *pcapng.Packet) []byte {
 		dst = append(dst, " ["+markOrder+"]"...)
 	}
 	return dst
+}
+
+// marked reports whether appendMarks has something to say.
+func marked(p *pcapng.Packet) bool {
+	return p.DropCount > 0 || p.Lost > 0 || p.Skipped > 0 || p.FDCount > 0 || p.Stamp == pcapng.StampWaiting || p.Uncertain != 0
 }
 
 func appendMark(dst []byte, n uint64, words string) []byte {
