@@ -59,6 +59,7 @@ type Writer struct {
 	link  int
 	hosts int
 	last  int64 // time of the latest packet, ns
+	size  int64 // of what was handed on
 	err   error
 }
 
@@ -323,9 +324,13 @@ func (w *Writer) Flush() error {
 	if err == nil && n < len(w.buf) {
 		err = io.ErrShortWrite
 	}
+	w.size += int64(n)
 	w.buf = w.buf[:0]
 	return w.fail("blocks", err)
 }
+
+// Size returns how many bytes the file has, with those in the buffer.
+func (w *Writer) Size() int64 { return w.size + int64(len(w.buf)) }
 
 // Close flushes. Afterwards nothing can be written; closing again does
 // nothing.

@@ -275,3 +275,30 @@ func TestWriteAllocs(t *testing.T) {
 		}
 	}
 }
+
+// TestSize: it counts what is in the buffer as it counts what was handed on.
+func TestSize(t *testing.T) {
+	var file bytes.Buffer
+	w, err := NewWriter(&file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int64
+	for i := range 101 {
+		if err := w.WritePacket(&Packet{Time: time.Unix(1, 0), Event: EventData, Len: 4099, Data: make([]byte, 4099)}); err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, w.Size())
+		if i%7 == 0 {
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.Size(); got != int64(file.Len()) || got != sizes[i] {
+				t.Fatalf("after packet %d: size %d before Flush, %d after it, want %d", i, sizes[i], got, file.Len())
+			}
+		}
+	}
+	if err := w.Close(); err != nil || sizes[100] != int64(file.Len()) || w.Size() != sizes[100] {
+		t.Errorf("%v; size %d, %d after Close, want %d", err, sizes[100], w.Size(), file.Len())
+	}
+}
