@@ -25,16 +25,6 @@ func describeHost(hooks string) pcapng.Options {
 	return o
 }
 
-// describeFile is what a file says that is made from another.
-func describeFile(r *pcapng.Reader) pcapng.Options {
-	s := r.Section()
-	o := pcapng.Options{Hardware: s.Hardware, OS: s.OS, Application: s.Application}
-	if hosts := r.Interfaces(); len(hosts) > 0 {
-		o.Description = hosts[0].Description
-	}
-	return o
-}
-
 // fileStats is what a capture file says at its end.
 func fileStats(s capture.Stats, start, end time.Time) pcapng.Stats {
 	return pcapng.Stats{

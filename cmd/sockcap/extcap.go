@@ -195,6 +195,9 @@ func (x *extcapFlags) flags(r *raw, s *pflag.FlagSet) (*flags, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.rotation.on() {
+		return nil, errOneFile(x.fifo)
+	}
 	if strings.TrimSpace(x.path) != "" && strings.TrimSpace(x.filter) != "" {
 		return nil, errTwoFilters()
 	}

@@ -29,10 +29,10 @@ const (
 // found out later.
 type flags struct {
 	capture  capture.Options
-	list     bool   // -D
-	listLink bool   // -L
-	read     string // -r; empty: capture
-	count    uint64 // -c; 0: no end
+	list     bool     // -D
+	listLink bool     // -L
+	read     []string // -r; none: capture
+	count    uint64   // -c; 0: no end
 	paths    filter.Paths
 	write    string // -w, or --output with --format pcapng; empty: no file
 	linkType int    // -y, of the file that is written
@@ -40,6 +40,8 @@ type flags struct {
 	text     bool   // print packets
 	textFile string // --output; empty: standard output
 	flush    bool   // -l, -U: each line and packet at once
+	rotation rotation
+	limits   limits
 	printer  printer
 }
 
@@ -56,6 +58,7 @@ type raw struct {
 	hex, hexText, time, verbose           int
 	color                                 string
 	help, version                         bool
+	rotation                              rawRotation
 }
 
 // define adds every flag to s. A flag has tcpdump's long name where tcpdump
@@ -91,6 +94,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.BoolVarP(&r.list, "list-interfaces", "D", false, "")
 	s.StringVarP(&r.hooks, "interface", "i", "auto", "")
 	s.StringVar(&r.senders, "senders", "auto", "")
+	r.rotation.define(s)
 	s.BoolVarP(&r.help, "help", "h", false, "")
 	s.BoolVarP(&r.version, "version", "V", false, "")
 	for _, f := range []struct{ name, letter string }{
@@ -113,7 +117,7 @@ const (
 func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 	f := &flags{list: r.list, listLink: r.listLink, flush: r.lines || r.packets}
 	for _, check := range []func(*pflag.FlagSet, *flags) error{
-		r.setCapture, r.setInput, r.setPrinter, r.setOutput, r.setLinkType,
+		r.setCapture, r.setInput, r.setPrinter, r.setOutput, r.setLinkType, r.setRotation,
 	} {
 		if err := check(s, f); err != nil {
 			return nil, err
@@ -162,15 +166,19 @@ func (r *raw) setInput(s *pflag.FlagSet, f *flags) error {
 	switch {
 	case s.Changed("c") && r.count < 1:
 		return outOfRange("-c", r.count, 1, int64(1<<63-1))
-	case len(r.read) > 1:
-		return usage("-r is given %d times, one file can be read", len(r.read))
-	case len(r.read) == 1 && r.read[0] == "":
+	case slices.Contains(r.read, ""):
 		return usage("-r needs the name of a file")
 	}
-	f.count = uint64(r.count)
-	if len(r.read) == 1 {
-		f.read = r.read[0]
+	stdin := 0
+	for _, name := range r.read {
+		if isStdin(name) {
+			stdin++
+		}
 	}
+	if stdin > 1 {
+		return usage("-r names standard input %d times, it can be read once", stdin)
+	}
+	f.count, f.read = uint64(r.count), r.read
 	return nil
 }
 

@@ -21,7 +21,7 @@ type input struct {
 // for a fifo's writer, reading does.
 func openInput(ctx context.Context, h *host, name string) (*input, error) {
 	in := &input{file: h.stdin, ctx: ctx}
-	if name != "-" && name != "/dev/stdin" {
+	if !isStdin(name) {
 		err := asCaller(func() (err error) {
 			in.file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 			return err
@@ -39,6 +39,9 @@ func openInput(ctx context.Context, h *host, name string) (*input, error) {
 	in.stop = context.AfterFunc(ctx, func() { w.Close() })
 	return in, nil
 }
+
+// isStdin reports whether name stands for standard input.
+func isStdin(name string) bool { return name == "-" || name == "/dev/stdin" }
 
 // Read reads, or fails with ctx's error once that is done.
 func (in *input) Read(p []byte) (int, error) {

@@ -54,7 +54,8 @@ type fakeSession struct {
 	options capture.Options
 	packets []pcapng.Packet
 	stats   capture.Stats
-	err     error // after the packets, in place of waiting
+	before  func(*pcapng.Packet) // or nil; before each packet
+	err     error                // after the packets, in place of waiting
 	atClose func()
 }
 
@@ -109,6 +110,9 @@ func (s *fakeSession) Close() error {
 func (s *fakeSession) Packets() iter.Seq2[*pcapng.Packet, error] {
 	return func(yield func(*pcapng.Packet, error) bool) {
 		for i := range s.packets {
+			if s.before != nil {
+				s.before(&s.packets[i])
+			}
 			if !yield(&s.packets[i], nil) {
 				return
 			}

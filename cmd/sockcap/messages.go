@@ -29,7 +29,8 @@ sockets at it or below it; several are or-ed.
 
 Output
   -w FILE           write pcapng to FILE, for Wireshark; - is standard output
-  -r FILE           read FILE instead of capturing; - is standard input
+  -r FILE           read FILE instead of capturing; - is standard input; several
+                    files are merged by time
   -y TYPE           link type for -w: USER0 to USER15, or RAW: TCP and UDP, for
                     programs without our dissector; -L lists them
   --print           print lines even with -w
@@ -37,6 +38,13 @@ Output
                     --json: an object a line), or write pcapng
   --output FILE     print to FILE instead of standard output
   -l, -U            flush each line, each packet, at once
+Files
+  -C SIZE           begin the next file, FILE1, after SIZE million bytes; 9k, 9m
+                    and 9g are KiB, MiB, GiB
+  -G SECONDS        begin the next file after SECONDS, named by strftime(3)
+  -W COUNT          with -C, begin again at the first file; with -G, end
+  -z COMMAND        run COMMAND FILE on each file when the next one begins
+  -a CONDITION      end after duration:SECONDS, filesize:KB or packets:COUNT
 Lines
   -q                shorter
   -e                with uids, inodes, cgroup
@@ -117,6 +125,10 @@ func errTerminal(name string) error {
 
 func errSameFile(name string) error {
 	return usage("%s: read and written at once, name another file to write", quoteName(name))
+}
+
+func errOneFile(name string) error {
+	return usage("%s: is no file, so there is none to follow it: -C and -G need a file", quoteName(name))
 }
 
 // errSymlink and errForeignFile refuse to write where someone else decided.
@@ -235,6 +247,16 @@ func (h *host) sayReading(name string, linkType int) {
 		linkType = pcapng.LinkType // the file has no interface
 	}
 	h.say("", "reading from file %s, link-type %s", quoteName(name), linkTypeWords(linkType))
+}
+
+// sayEnough tells why a capture ends.
+func (h *host) sayEnough(files int) {
+	h.say("", "maximum file limit reached: %d", files)
+}
+
+// sayAfterFailed tells that the command of -z did not do its work.
+func (h *host) sayAfterFailed(command, file string, err error) {
+	h.say("warning: ", "-z %s %s: %v", quoteName(command), quoteName(file), err)
 }
 
 // linkTypeWords is a link type as tcpdump names it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,6 @@ type output struct {
 	text   *destination  // or nil
 	link   int           // type of file
 	writer packetWriter  // to file
-	hosts  int           // that it describes
 	lines  *bufio.Writer // to text
 	pr     *printer
 	line   []byte
@@ -35,6 +35,17 @@ type output struct {
 	late    *time.Timer // flushes; nil when nobody waits for what is written
 	err     error       // of a late flush; writing is over
 	failed  func()      // called on that error
+
+	ctx     context.Context // for the files to come
+	h       *host
+	names   fileNames // of the capture files
+	limits  limits
+	meta    pcapng.Options                 // of each of them
+	hosts   []pcapng.Interface             // that each of them has beside the first
+	stats   func() pcapng.Stats            // that come at the end of each, or nil
+	clock   func(*pcapng.Packet) time.Time // the time that -G goes by
+	left    rawip.LeftOut                  // of the files that are ended
+	reading []*os.File                     // that must not be written
 }
 
 // packetWriter writes packets to a capture file: as records, a *pcapng.Writer,
@@ -43,6 +54,7 @@ type packetWriter interface {
 	WritePacket(*pcapng.Packet) error
 	AddInterface(pcapng.Interface) (host int, err error)
 	WriteStats(pcapng.Stats) error
+	Size() int64
 	Flush() error
 	Close() error
 }
@@ -55,16 +67,28 @@ func newPacketWriter(w io.Writer, o pcapng.Options) (packetWriter, error) {
 }
 
 // openOutput opens the files that the user named. Neither is touched yet, and
-// a fifo's reader is waited for.
-func openOutput(ctx context.Context, h *host, f *flags) (*output, error) {
-	o := &output{pr: &f.printer, link: f.linkType, atOnce: f.flush}
+// a fifo's reader is waited for. began is when the first packet may come.
+func openOutput(ctx context.Context, h *host, f *flags, began time.Time) (*output, error) {
+	o := &output{
+		pr: &f.printer, link: f.linkType, atOnce: f.flush, ctx: ctx, h: h, limits: f.limits,
+		names: fileNames{rotation: f.rotation, name: f.write, zone: h.zone, began: began},
+		clock: func(*pcapng.Packet) time.Time { return h.now() },
+	}
 	o.pr.times.zone = h.zone
 	if f.write != "" {
-		d, err := openDestination(ctx, h, f.write)
+		name := o.names.current()
+		if err := checkRotation(f.rotation, name); err != nil {
+			return nil, err
+		}
+		d, err := openDestination(ctx, h, name)
 		if err != nil {
 			return nil, err
 		}
 		o.file = d
+		if f.rotation.on() && !d.regular {
+			o.abandon()
+			return nil, errOneFile(name)
+		}
 		if isTerminal(d.File) {
 			o.abandon()
 			return nil, errTerminal(f.write)
@@ -100,16 +124,7 @@ func (o *output) destinations() []*destination {
 
 // writesTo reports whether one of the files is f.
 func (o *output) writesTo(f *os.File) bool {
-	read, err := f.Stat()
-	if err != nil || !read.Mode().IsRegular() {
-		return false
-	}
-	for _, d := range o.destinations() {
-		if written, err := d.Stat(); err == nil && os.SameFile(read, written) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.destinations(), func(d *destination) bool { return sameFile(f, d.File) })
 }
 
 // abandon closes the files as if they had never been opened.
@@ -139,11 +154,10 @@ func (o *output) begin(meta pcapng.Options, failed func()) error {
 	}
 	if o.file != nil {
 		meta.LinkType = o.link
-		w, err := newPacketWriter(&wholeBlocks{file: o.file}, meta)
-		if err != nil {
+		o.meta = meta
+		if err := o.beginWriter(); err != nil {
 			return err
 		}
-		o.writer, o.hosts = w, 1
 	}
 	if failed != nil {
 		o.failed = failed
@@ -158,16 +172,17 @@ func (o *output) begin(meta pcapng.Options, failed func()) error {
 func (o *output) addHosts(hosts []pcapng.Interface) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.writer != nil && o.hosts < len(hosts) {
-		if _, err := o.writer.AddInterface(hosts[o.hosts]); err != nil {
+	for o.writer != nil && len(o.hosts)+1 < len(hosts) {
+		i := hosts[len(o.hosts)+1]
+		if _, err := o.writer.AddInterface(i); err != nil {
 			return err
 		}
-		o.hosts++
+		o.hosts = append(o.hosts, i)
 	}
 	return nil
 }
 
-// write writes p everywhere.
+// write writes p everywhere, or nowhere if it returns errEnough.
 func (o *output) write(p *pcapng.Packet) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -175,6 +190,9 @@ func (o *output) write(p *pcapng.Packet) error {
 		return o.err
 	}
 	if o.writer != nil {
+		if err := o.rotate(p); err != nil {
+			return err
+		}
 		if err := o.writer.WritePacket(p); err != nil {
 			return err
 		}
@@ -234,24 +252,31 @@ func (o *output) close(end *pcapng.Stats) error {
 	}
 	errs := []error{o.err}
 	if o.writer != nil {
-		if end != nil {
-			errs = append(errs, o.writer.WriteStats(*end))
-		}
-		errs = append(errs, o.writer.Close())
+		errs = append(errs, o.endWriter(end))
+	} else if o.file != nil {
+		errs = append(errs, o.file.close())
 	}
 	if o.lines != nil {
 		errs = append(errs, o.lines.Flush())
 	}
-	for _, d := range o.destinations() {
-		errs = append(errs, d.close())
+	if o.text != nil {
+		errs = append(errs, o.text.close())
 	}
 	return errors.Join(errs...)
 }
 
-// leftOut is what the file has no packets for, after close.
-func (o *output) leftOut() rawip.LeftOut {
-	if w, ok := o.writer.(*rawip.Writer); ok {
-		return w.LeftOut()
+// leftOut is what the files have no packets for, after close.
+func (o *output) leftOut() rawip.LeftOut { return o.left }
+
+// countLeftOut adds what the file has no packets for that is being ended.
+func (o *output) countLeftOut() {
+	w, ok := o.writer.(*rawip.Writer)
+	if !ok {
+		return
 	}
-	return rawip.LeftOut{}
+	more := w.LeftOut()
+	for e, n := range more.Events {
+		o.left.Events[e] += n
+	}
+	o.left.Dropped += more.Dropped
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"sync/atomic"
+	"time"
 
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/pcapng"
@@ -20,8 +21,8 @@ func run(ctx context.Context, h *host, f *flags) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	if f.read != "" {
-		return unlessEnded(ctx, readFile(ctx, h, f))
+	if len(f.read) > 0 {
+		return unlessEnded(ctx, readFiles(ctx, h, f))
 	}
 	return unlessEnded(ctx, captureLive(ctx, h, f))
 }
@@ -29,7 +30,7 @@ func run(ctx context.Context, h *host, f *flags) error {
 // captureLive captures until ctx is done, the count is reached or nobody reads
 // what is written, and sums up.
 func captureLive(ctx context.Context, h *host, f *flags) error {
-	out, err := openOutput(ctx, h, f)
+	out, err := openOutput(ctx, h, f, h.now())
 	if err != nil {
 		return err
 	}
@@ -45,6 +46,11 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 		return errors.Join(err, s.Close(), out.close(nil))
 	}
 	h.sayListening(s.Hooks(), f.linkType, f.capture.Snaplen)
+	out.stats = func() pcapng.Stats { return fileStats(s.Stats(), began, h.now()) }
+	if f.limits.duration > 0 {
+		timer := time.AfterFunc(f.limits.duration, cancel)
+		defer timer.Stop()
+	}
 
 	c := copier{out: out, limit: f.count} // the session keeps to f.capture.Paths
 	stop := onSignals(
@@ -64,32 +70,38 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	return err
 }
 
-// readFile copies a capture file. It fails at damage, or where the file is
-// cut off, after all packets before it.
-func readFile(ctx context.Context, h *host, f *flags) error {
-	in, err := openInput(ctx, h, f.read)
+// readFiles copies capture files as one. It fails where one is damaged or cut
+// off, after all packets before that and all of the others.
+func readFiles(ctx context.Context, h *host, f *flags) error {
+	in, err := openSource(ctx, h, f.read)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	r, err := pcapng.NewReader(in)
-	if err != nil {
-		return errReading(f.read, err)
+	defer in.close()
+	began := h.now()
+	if f.rotation.seconds > 0 {
+		began = in.begins(began)
 	}
-	out, err := openOutput(ctx, h, f)
+	out, err := openOutput(ctx, h, f, began)
 	if err != nil {
 		return err
 	}
-	if out.writesTo(in.file) {
-		out.abandon()
-		return errSameFile(f.read)
+	for _, file := range in.files {
+		if out.writesTo(file.in.file) {
+			out.abandon()
+			return errSameFile(file.name)
+		}
+		out.reading = append(out.reading, file.in.file)
 	}
-	if err := out.begin(describeFile(r), nil); err != nil {
+	out.clock = packetTime
+	if err := errors.Join(out.begin(in.describe(), nil), out.addHosts(in.hosts)); err != nil {
 		return errors.Join(err, out.close(nil))
 	}
-	h.sayReading(f.read, r.LinkType())
-	c := copier{out: out, limit: f.count, paths: f.paths, done: ctx.Done(), from: r, name: f.read}
-	err = errors.Join(c.copy(r.Packets()), out.close(nil))
+	for _, file := range in.files {
+		h.sayReading(file.name, file.r.LinkType())
+	}
+	c := copier{out: out, limit: f.count, paths: f.paths, done: ctx.Done(), from: in, duration: f.limits.duration}
+	err = errors.Join(c.copy(in.packets()), out.close(nil))
 	h.sayLeftOut(out.leftOut())
 	return err
 }
@@ -100,17 +112,15 @@ type copier struct {
 	limit    uint64 // of data packets; 0: none
 	paths    filter.Paths
 	done     <-chan struct{} // ends a file early
-	from     *pcapng.Reader  // that file, nil for a capture
-	name     string          // of that file
+	from     *source         // files, nil for a capture
+	duration time.Duration   // from the first packet of files, 0: any
 	captured atomic.Uint64   // data packets so far
 }
 
 func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
-	hosts := 1
+	var end time.Time
 	for p, err := range packets {
 		switch {
-		case err != nil && c.from != nil:
-			return errReading(c.name, err)
 		case err != nil:
 			return err
 		case isClosed(c.done):
@@ -118,16 +128,25 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 		case !c.paths.Match(p.Path):
 			continue
 		}
-		if c.from != nil && p.Host >= hosts {
-			hosts = p.Host + 1
-			if err := c.out.addHosts(c.from.Interfaces()); err != nil {
+		if c.from != nil {
+			if err := c.out.addHosts(c.from.hosts); err != nil {
 				return err
 			}
+			if end.IsZero() {
+				end = p.Time.Add(c.duration)
+			}
+			if c.duration > 0 && !p.Time.Before(end) {
+				return nil
+			}
 		}
-		if err := c.out.write(p); err != nil {
+		switch err := c.out.write(p); {
+		case errors.Is(err, errEnough):
+			c.out.h.sayEnough(c.out.names.count)
+			return nil
+		case err != nil:
 			return err
 		}
-		if p.Event == pcapng.EventData && c.captured.Add(1) == c.limit {
+		if p.Event == pcapng.EventData && c.captured.Add(1) == c.limit || c.out.full() {
 			return nil
 		}
 	}
