@@ -25,6 +25,7 @@ type destination struct {
 	ending  atomic.Bool // the end was asked for: nobody waits for a slow reader any more
 	unhook  func() bool
 	unwatch func() // nil before watch
+	written int64  // bytes
 
 	patience time.Duration // how long a reader that reads nothing holds up the end
 }
@@ -114,7 +115,9 @@ func (d *destination) Write(p []byte) (int, error) {
 	if d.ending.Load() {
 		d.SetWriteDeadline(time.Now().Add(d.patience))
 	}
-	return d.File.Write(p)
+	n, err := d.File.Write(p)
+	d.written += int64(n)
+	return n, err
 }
 
 // create opens the file name, made with mode 0600 if there is none, and never

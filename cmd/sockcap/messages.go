@@ -28,7 +28,8 @@ or from a file. A PATH (/run/docker.sock, a directory, @abstract) keeps the
 sockets at it or below it; several are or-ed.
 
 Output
-  -w FILE           write pcapng to FILE, for Wireshark; - is standard output
+  -w FILE           write pcapng to FILE, for Wireshark; - is standard output;
+                    a name that ends in .zst or .gz is compressed
   -r FILE           read FILE instead of capturing; - is standard input; several
                     files are merged by time
   -y TYPE           link type for -w: USER0 to USER15, or RAW: TCP and UDP, for
@@ -213,6 +214,9 @@ func brief(err error) error {
 	}
 	return err
 }
+
+// errWindow is about a compressed file, of whatever origin.
+var errWindow = fmt.Errorf("needs more than %d MiB of memory to decompress", maxWindow>>20)
 
 // hintOf is the cure for err, empty where we know none.
 func hintOf(err error) string {

@@ -26,6 +26,7 @@ type output struct {
 	text   *destination  // or nil
 	link   int           // type of file
 	writer packetWriter  // to file
+	zip    compressor    // between them, nil if file is not compressed
 	lines  *bufio.Writer // to text
 	pr     *printer
 	line   []byte
@@ -33,6 +34,8 @@ type output struct {
 	atOnce  bool        // flush after each packet
 	pending bool        // there may be something to flush, and late is running
 	late    *time.Timer // flushes; nil when nobody waits for what is written
+	lateZip *time.Timer // flushes zip; nil where late is
+	waiting bool        // lateZip is running
 	err     error       // of a late flush; writing is over
 	failed  func()      // called on that error
 
@@ -163,6 +166,8 @@ func (o *output) begin(meta pcapng.Options, failed func()) error {
 		o.failed = failed
 		o.late = time.AfterFunc(maxDelay, o.flushLate)
 		o.late.Stop()
+		o.lateZip = time.AfterFunc(maxZipDelay, o.flushLateZip)
+		o.lateZip.Stop()
 	}
 	return o.flush()
 }
@@ -221,6 +226,15 @@ func (o *output) flush() error {
 }
 
 func (o *output) flushLocked() error {
+	err := o.flushBuffers()
+	if o.zip != nil && err == nil {
+		err = o.zip.Flush()
+	}
+	return err
+}
+
+// flushBuffers is flushLocked without the compressor.
+func (o *output) flushBuffers() error {
 	o.pending = false
 	var file, lines error
 	if o.writer != nil {
@@ -235,10 +249,29 @@ func (o *output) flushLocked() error {
 func (o *output) flushLate() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err == nil && o.pending {
-		if o.err = o.flushLocked(); o.err != nil {
-			o.failed()
-		}
+	if o.err != nil || !o.pending {
+		return
+	}
+	o.fail(o.flushBuffers())
+	if o.zip != nil && !o.waiting {
+		o.waiting = true
+		o.lateZip.Reset(maxZipDelay)
+	}
+}
+
+func (o *output) flushLateZip() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = false
+	if o.err == nil && o.zip != nil {
+		o.fail(o.flushLocked())
+	}
+}
+
+// fail keeps the error of a late flush, if there is one.
+func (o *output) fail(err error) {
+	if o.err = err; err != nil {
+		o.failed()
 	}
 }
 
@@ -249,6 +282,7 @@ func (o *output) close(end *pcapng.Stats) error {
 	defer o.mu.Unlock()
 	if o.late != nil {
 		o.late.Stop()
+		o.lateZip.Stop()
 	}
 	errs := []error{o.err}
 	if o.writer != nil {

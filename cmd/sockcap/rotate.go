@@ -15,6 +15,14 @@ var errEnough = errors.New("maximum file limit reached")
 // beginWriter begins the capture file that is open.
 func (o *output) beginWriter() error {
 	var below io.Writer = &wholeBlocks{file: o.file}
+	zip, err := newCompressor(o.names.name, o.file)
+	if err != nil {
+		return err
+	}
+	if zip != nil {
+		below = zip
+	}
+	o.zip = zip
 	w, err := newPacketWriter(below, o.meta)
 	if err != nil {
 		return err
@@ -35,10 +43,14 @@ func (o *output) endWriter(end *pcapng.Stats) error {
 	if end != nil {
 		errs = append(errs, o.writer.WriteStats(*end))
 	}
-	errs = append(errs, o.writer.Close())
+	err := o.writer.Close()
+	if err == nil && o.zip != nil {
+		err = o.zip.Close()
+	}
+	errs = append(errs, err)
 	o.countLeftOut()
 	errs = append(errs, o.file.close())
-	o.writer, o.file = nil, nil
+	o.writer, o.zip, o.file = nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -119,8 +131,14 @@ func sameFile(a, b *os.File) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// size is how long the capture file is with what is in buffers.
-func (o *output) size() int64 { return o.writer.Size() }
+// size is how long the capture file is, with what is in buffers. Of a
+// compressed one, it is what has been compressed so far.
+func (o *output) size() int64 {
+	if o.zip != nil {
+		return o.file.written
+	}
+	return o.writer.Size()
+}
 
 // full reports whether the capture file is as long as -a filesize lets it be.
 func (o *output) full() bool {

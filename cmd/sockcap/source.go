@@ -22,6 +22,7 @@ type sourceFile struct {
 	r     *pcapng.Reader
 	next  func() (*pcapng.Packet, error, bool)
 	stop  func()
+	unzip func()         // gives up what decompressing takes
 	head  *pcapng.Packet // the one to come, nil if it is not read
 	ended bool           // there is none to come
 	err   error          // why
@@ -37,9 +38,14 @@ func openSource(ctx context.Context, h *host, names []string) (*source, error) {
 			s.close()
 			return nil, err
 		}
-		f := &sourceFile{name: name, in: in, stop: func() {}}
+		f := &sourceFile{name: name, in: in, stop: func() {}, unzip: func() {}}
 		s.files = append(s.files, f)
-		if f.r, err = pcapng.NewReader(in); err != nil {
+		bytes, unzip, err := decompressed(in)
+		if err == nil {
+			f.unzip = unzip
+			f.r, err = pcapng.NewReader(bytes)
+		}
+		if err != nil {
 			s.close()
 			return nil, errReading(name, err)
 		}
@@ -52,6 +58,7 @@ func openSource(ctx context.Context, h *host, names []string) (*source, error) {
 func (s *source) close() {
 	for _, f := range s.files {
 		f.stop()
+		f.unzip()
 		f.in.Close()
 	}
 }
