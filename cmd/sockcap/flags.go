@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -42,6 +43,7 @@ type flags struct {
 	flush    bool   // -l, -U: each line and packet at once
 	rotation rotation
 	limits   limits
+	stats    time.Duration // --stats-interval; 0: none
 	printer  printer
 }
 
@@ -49,6 +51,7 @@ type flags struct {
 type raw struct {
 	write, format, output, hooks, senders string
 	linkType                              string
+	stats                                 string
 	read                                  []string
 	count                                 int64
 	snaplen, buffer                       int
@@ -94,6 +97,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.BoolVarP(&r.list, "list-interfaces", "D", false, "")
 	s.StringVarP(&r.hooks, "interface", "i", "auto", "")
 	s.StringVar(&r.senders, "senders", "auto", "")
+	s.StringVar(&r.stats, "stats-interval", "", "")
 	r.rotation.define(s)
 	s.BoolVarP(&r.help, "help", "h", false, "")
 	s.BoolVarP(&r.version, "version", "V", false, "")
@@ -179,6 +183,16 @@ func (r *raw) setInput(s *pflag.FlagSet, f *flags) error {
 		return usage("-r names standard input %d times, it can be read once", stdin)
 	}
 	f.count, f.read = uint64(r.count), r.read
+	if !s.Changed("stats-interval") {
+		return nil
+	}
+	var ok bool
+	if f.stats, ok = parseInterval(r.stats); !ok {
+		return wrongChoice("--stats-interval", r.stats, "seconds, or a time as 500ms or 1m30s")
+	}
+	if len(f.read) > 0 {
+		return usage("--stats-interval is about a capture, and -r is none")
+	}
 	return nil
 }
 

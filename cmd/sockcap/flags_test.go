@@ -28,7 +28,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%q has %d characters, want at most 80", l, n)
 		}
 	}
-	named := regexp.MustCompile(`(?:^|[ ,])(-[A-Za-z]|--[a-z]+)\b`).FindAllStringSubmatch(help, -1)
+	named := regexp.MustCompile(`(?:^|[ ,])(-[A-Za-z]|--[a-z]+(?:-[a-z]+)*)\b`).FindAllStringSubmatch(help, -1)
 	var inHelp []string
 	for _, m := range named {
 		inHelp = append(inHelp, strings.TrimLeft(m[1], "-"))

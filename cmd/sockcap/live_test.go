@@ -32,6 +32,21 @@ type process struct {
 // startProcess starts sockcap with packets of the fake session's name.
 func startProcess(t *testing.T, fake string, args ...string) *process {
 	t.Helper()
+	p := prepareProcess(t, fake, args...)
+	stderr, err := p.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stderr = bufio.NewReader(stderr)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// prepareProcess is startProcess without the start, and without stderr.
+func prepareProcess(t *testing.T, fake string, args ...string) *process {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -45,15 +60,8 @@ func startProcess(t *testing.T, fake string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr, err := p.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stdout, p.stderr = bufio.NewReader(stdout), bufio.NewReader(stderr)
+	p.stdout, p.stderr = bufio.NewReader(stdout), bufio.NewReader(strings.NewReader(""))
 	p.closeStdout = stdout.Close
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
 	return p
 }
 

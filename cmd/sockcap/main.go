@@ -25,6 +25,7 @@ type host struct {
 	now      func() time.Time
 	zone     *time.Location
 	patience time.Duration // with a reader that reads nothing, once the end was asked for
+	tick     time.Duration // from one progress line to the next
 	start    func(context.Context, capture.Options) (session, error)
 	sets     func() []capture.Set
 	account  func(uid string) (*user.User, error)
@@ -49,6 +50,7 @@ func main() {
 		now:      time.Now,
 		zone:     time.Local,
 		patience: 2 * time.Second,
+		tick:     time.Second,
 		start:    start,
 		sets:     capture.Sets,
 		account:  user.LookupId,

@@ -39,6 +39,7 @@ func testHost() *host {
 		getenv:   os.Getenv,
 		zone:     time.UTC,
 		patience: 10 * time.Second,
+		tick:     5 * time.Millisecond,
 		start:    startFake(os.Getenv("SOCKCAP_FAKE")),
 		sets:     fakeSets,
 		account:  fakeAccount,

@@ -45,6 +45,7 @@ Files
   -G SECONDS        begin the next file after SECONDS, named by strftime(3)
   -W COUNT          with -C, begin again at the first file; with -G, end
   -z COMMAND        run COMMAND FILE on each file when the next one begins
+  --stats-interval TIME  tell how far it is each 10s, 5m (or 0.5: seconds)
   -a CONDITION      end after duration:SECONDS, filesize:KB or packets:COUNT
 Lines
   -q                shorter
@@ -296,10 +297,16 @@ func (h *host) sayStats(captured uint64, s capture.Stats) {
 	h.say("", "%s", strings.Join(summary(captured, s), ", "))
 }
 
+// progressLine is tcpdump's "Got N", and more.
+func progressLine(captured, bytes, dropped uint64, rate float64) string {
+	return fmt.Sprintf("sockcap: %s captured, %s, %d dropped, %.0f packets/s",
+		count(captured, "packet"), formatBytes(bytes), dropped, rate)
+}
+
 // sayBelow ends the line on which a terminal has echoed ^C.
 func (h *host) sayBelow() {
-	if f, ok := h.stderr.(*os.File); ok && isTerminal(f) {
-		fmt.Fprintln(f)
+	if h.isOnTerminal() {
+		fmt.Fprintln(h.stderr)
 	}
 }
 

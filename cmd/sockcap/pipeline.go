@@ -30,6 +30,7 @@ func run(ctx context.Context, h *host, f *flags) error {
 // captureLive captures until ctx is done, the count is reached or nobody reads
 // what is written, and sums up.
 func captureLive(ctx context.Context, h *host, f *flags) error {
+	h, status := h.withProgress(f)
 	out, err := openOutput(ctx, h, f, h.now())
 	if err != nil {
 		return err
@@ -56,8 +57,10 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	stop := onSignals(
 		func() { h.sayStats(c.captured.Load(), s.Stats()) },
 		func() { out.flush() }) // what fails here fails again in the copier
+	stopTelling := h.tellProgress(f, status, &c, s.Stats)
 	err = c.copy(s.Packets())
 	stop()
+	stopTelling()
 	if ctx.Err() != nil {
 		h.sayBelow()
 	}
@@ -115,6 +118,7 @@ type copier struct {
 	from     *source         // files, nil for a capture
 	duration time.Duration   // from the first packet of files, 0: any
 	captured atomic.Uint64   // data packets so far
+	bytes    atomic.Uint64   // of their payload
 }
 
 func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
@@ -146,6 +150,7 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 		case err != nil:
 			return err
 		}
+		c.bytes.Add(uint64(len(p.Data)))
 		if p.Event == pcapng.EventData && c.captured.Add(1) == c.limit || c.out.full() {
 			return nil
 		}

@@ -181,6 +181,9 @@ func (h *host) runAfter(command, file string) {
 	}
 	c := exec.Command(command, file)
 	c.Stdout, c.Stderr = h.stdout, h.stderr
+	if l, ok := h.stderr.(*statusLine); ok {
+		c.Stderr = l.terminal // itself, which outlives us
+	}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.Start(); err != nil {
 		h.sayAfterFailed(command, file, err)
