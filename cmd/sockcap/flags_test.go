@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,6 +85,9 @@ func TestFlags(t *testing.T) {
 		Time              timeStyle
 		Dump              dump
 		Record, Quiet     bool
+		Rotation          rotation
+		Limits            limits
+		Stats             time.Duration
 	}
 	text := func(change func(*asked)) asked {
 		a := asked{Capture: capture.Options{Hooks: "auto", Senders: "auto"}, Text: true, Format: formatText}
@@ -114,6 +118,21 @@ func TestFlags(t *testing.T) {
 		"--format string --output log /a": text(func(a *asked) {
 			a.Format, a.TextFile, a.Flush, a.Capture.Paths = formatString, "log", true, []string{"/a"}
 		}),
+		"-w out -C 7 -W 10 -z gzip": text(func(a *asked) {
+			a.Write, a.Text, a.Rotation = "out", false, rotation{size: 7_000_000, count: 10, command: "gzip"}
+		}),
+		"-wout -C7K -G60": text(func(a *asked) {
+			a.Write, a.Text, a.Rotation = "out", false, rotation{size: 7 << 10, seconds: 60}
+		}),
+		"-w out -C 7m": text(func(a *asked) { a.Write, a.Text, a.Rotation.size = "out", false, 7<<20 }),
+		"-w out -C 7g": text(func(a *asked) { a.Write, a.Text, a.Rotation.size = "out", false, 7<<30 }),
+		"-w out -a filesize:7 -a duration:1.5 -a packets:101": text(func(a *asked) {
+			a.Write, a.Text, a.Count, a.Limits = "out", false, 101, limits{duration: 1500 * time.Millisecond, fileSize: 7000}
+		}),
+		"-a packets:101 -c 7":          text(func(a *asked) { a.Count = 7 }),
+		"-a packets:7 -c 101":          text(func(a *asked) { a.Count = 7 }),
+		"-r in -r -":                   text(func(a *asked) { a.Read = []string{"in", "-"} }),
+		"--stats-interval 1m":          text(func(a *asked) { a.Stats = time.Minute }),
 		"--format pcap":                text(func(a *asked) { a.Format, a.Text, a.Write = formatPcapng, false, "-" }),
 		"--format pcapng --output out": text(func(a *asked) { a.Format, a.Text, a.Write = formatPcapng, false, "out" }),
 		"--format pcapng -w out":       text(func(a *asked) { a.Format, a.Text, a.Write = formatPcapng, false, "out" }),
@@ -133,8 +152,9 @@ func TestFlags(t *testing.T) {
 		got := asked{
 			f.capture, f.read, f.write, f.textFile, f.count, f.text, f.flush, f.list,
 			f.printer.format, f.printer.times.style, f.printer.dump, f.printer.record, f.printer.quiet,
+			f.rotation, f.limits, f.stats,
 		}
-		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.AllowUnexported(rotation{}, limits{})); d != "" {
 			t.Errorf("%q (-want +got):\n%s", args, d)
 		}
 	}
