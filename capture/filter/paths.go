@@ -1,5 +1,3 @@
-// Package filter decides which packets a user asked for. So far it knows
-// socket addresses only: see [Paths].
 package filter
 
 import (
