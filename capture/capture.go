@@ -25,13 +25,19 @@ type Options struct {
 	Snaplen    int      // bytes of payload a record; 0: all
 	Paths      []string // keep only sockets with these addresses; none: all
 	Immediate  bool     // hand out each packet at once, where else later news could still put it in order, or mark it
+
+	// Filter keeps only packets that match, of the sockets that Paths keeps;
+	// nil: all. Paths are looked for at both ends, by the identity of their
+	// files too. It is evaluated in user space, on each packet of its own:
+	// the kernel side hands everything over.
+	Filter *filter.Expr
 }
 
 // Stats counts what a session saw, in packets unless said otherwise.
 type Stats struct {
-	Received     uint64 // data packets that the kernel side handed over and Options.Paths kept
+	Received     uint64 // data packets that the kernel side handed over and Options kept
 	Captured     uint64 // data packets handed out by Packets
-	Filtered     uint64 // data packets that Options.Paths left out
+	Filtered     uint64 // data packets that Options.Paths or Options.Filter left out
 	Self         uint64 // data packets left out as sockcap's own
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
@@ -52,6 +58,7 @@ type Session struct {
 	ring    *ringbuf.Reader
 	options Options
 	paths   *pathFilter
+	filter  exprFilter
 	clock   clock
 	sockets *sockets
 	units   *assembler
@@ -90,10 +97,11 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	}
 	s := &Session{
 		ctx: ctx, progs: progs, ring: ring, options: o,
-		paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths),
-		self:  uint32(os.Getpid()),
-		clock: newClock(), sockets: newSockets(),
-		waiting: waiting{shown: newGenerations[uint64, pcapng.Packet](maxWaiting)},
+		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths),
+		filter: newExprFilter(o.Filter),
+		self:   uint32(os.Getpid()),
+		clock:  newClock(), sockets: newSockets(),
+		waiting: waiting{shown: newGenerations[uint64, shownUnit](maxWaiting)},
 	}
 	snaplen := uint32(1<<32 - 1)
 	if o.Snaplen > 0 {
@@ -216,7 +224,7 @@ func (s *Session) take(e *bpf.Event) {
 func (s *Session) release(u *unit) {
 	from, to := u.from, u.to
 	h := &u.head
-	lost := s.gap(u)
+	from.lost += s.gap(u)
 	dropped := s.losses.before(u)
 	if h.Task.Pid != 0 && h.Task.Pid == s.self {
 		from.skipped += uint64(h.Total)
@@ -230,19 +238,11 @@ func (s *Session) release(u *unit) {
 		s.losses.carry += dropped
 		return
 	}
-	s.stats.received.Add(1)
 	p := &s.packet
 	s.fill(p, u)
-	p.Lost, p.Skipped, p.DropCount = lost, from.skipped, dropped
-	from.skipped = 0
 	if u.unsure || h.Flags&bpf.DataUnsureOrder != 0 {
 		p.Uncertain |= pcapng.UncertainOrder
-		s.stats.orderUnsure.Add(1)
 	}
-	if p.Uncertain&pcapng.UncertainSender != 0 {
-		s.stats.senderUnsure.Add(1)
-	}
-	s.stats.lostBytes.Add(lost)
 	t := int64(h.Time)
 	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
 	if t < to.last { // the receiver's order goes before time
@@ -251,9 +251,38 @@ func (s *Session) release(u *unit) {
 	}
 	to.last = t
 	if h.Flags&bpf.DataWaiting != 0 {
-		s.waiting.shown.put(h.Unit, *p)
+		s.waiting.shown.put(h.Unit, shownUnit{*p, from, to})
 	}
-	packets(p, u, func(p *pcapng.Packet) { s.order.put(t, h.Sender, p) })
+	kept := false
+	packets(p, u, func(p *pcapng.Packet) {
+		p.Lost, p.Skipped, p.DropCount = 0, 0, 0
+		if !s.filter.keeps(p, from, to) {
+			from.skipped += uint64(p.Len)
+			return
+		}
+		p.Lost, p.Skipped, p.DropCount = from.lost, from.skipped, dropped
+		s.stats.lostBytes.Add(from.lost)
+		from.lost, from.skipped, dropped = 0, 0, 0
+		kept = true
+		s.order.put(t, h.Sender, p)
+	})
+	s.losses.carry += dropped
+	s.count(p, kept)
+}
+
+// count counts a unit, of which p is a packet, that is kept or left out.
+func (s *Session) count(p *pcapng.Packet, kept bool) {
+	if !kept {
+		s.stats.filtered.Add(1)
+		return
+	}
+	s.stats.received.Add(1)
+	if p.Uncertain&pcapng.UncertainOrder != 0 {
+		s.stats.orderUnsure.Add(1)
+	}
+	if p.Uncertain&pcapng.UncertainSender != 0 {
+		s.stats.senderUnsure.Add(1)
+	}
 }
 
 // gap notes the bytes of a unit and gives those missing before it. What the

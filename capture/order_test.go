@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,7 +164,7 @@ func TestOrderDrop(t *testing.T) {
 func newTestSession(names ...string) *Session {
 	s := &Session{
 		paths: newPathFilter(filter.NewPaths(names), names), sockets: newSockets(),
-		waiting: waiting{shown: newGenerations[uint64, pcapng.Packet](10)},
+		waiting: waiting{shown: newGenerations[uint64, shownUnit](10)},
 	}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.units = newAssembler(s.sockets, 1<<32-1, func() int64 { return 0 }, s.release)
@@ -211,6 +212,52 @@ func TestLossesAndSkips(t *testing.T) {
 	}
 	if n := s.stats.lostBytes.Load(); n != 17 {
 		t.Errorf("%d bytes lost, want 17", n)
+	}
+}
+
+// TestFilterAccounts: what the expression drops of a connection is skipped, and
+// what was lost before it is told by the next packet that is kept; of a unit in
+// pieces each piece is asked for itself.
+func TestFilterAccounts(t *testing.T) {
+	s := newTestSession()
+	e, err := filter.Parse("len != 3 and less 258047", filter.Lookup{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.filter = newExprFilter(e)
+	lost := 0
+	sends := func(at, offset int, text string) {
+		s.take(&bpf.Event{Kind: bpf.KindData, Payload: []byte(text), Data: bpf.Data{
+			Kind: uint8(bpf.KindData), Type: uint8(pcapng.Stream), Unit: uint64(at)<<22 | 7, Sender: 1, Receiver: 2,
+			Time: uint64(at), Offset: uint64(offset), Total: uint32(len(text)), Size: uint32(len(text)), Lost: uint64(lost),
+		}})
+	}
+	sends(1, 0, "ab")
+	sends(2, 2, "abc")
+	lost = 5
+	sends(3, 10, "xyz") // 5 bytes and packets are lost before it
+	sends(4, 14, "d")   // and 1 byte before that
+	lost = 7
+	sends(5, 15, strings.Repeat("x", pcapng.MaxPayload)+"tail")
+	var got []string
+	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
+		got = append(got, fmt.Sprintf("%s at %d, %d lost, %d skipped, %d dropped", p.Data, p.Offset, p.Lost, p.Skipped, p.DropCount))
+	}
+	want := []string{
+		"ab at 0, 0 lost, 0 skipped, 0 dropped", "d at 14, 6 lost, 6 skipped, 0 dropped",
+		"tail at 258063, 0 lost, 258048 skipped, 2 dropped",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if n := s.losses.carry; n != 5 {
+		t.Errorf("%d packets lost for the next one to tell, want 5", n)
+	}
+	if n, m := s.stats.filtered.Load(), s.stats.received.Load(); n != 2 || m != 3 {
+		t.Errorf("%d filtered, %d received, want 2 and 3", n, m)
+	}
+	if n := s.stats.lostBytes.Load(); n != 6 {
+		t.Errorf("%d bytes lost, want 6", n)
 	}
 }
 

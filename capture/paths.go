@@ -18,6 +18,7 @@ import (
 type pathFilter struct {
 	paths filter.Paths
 	names []string // of files; may not exist yet
+	glob  string   // of more of them, or empty
 	files *generations[socketFile, verdict]
 }
 
@@ -59,7 +60,11 @@ func (f *pathFilter) same(s *socket) bool {
 	v, ok := f.files.get(file)
 	if !ok {
 		v = drop
-		for _, name := range f.names {
+		names := f.names
+		if f.glob != "" {
+			names, _ = filepath.Glob(f.glob) // the one error is a pattern's
+		}
+		for _, name := range names {
 			if !strings.HasPrefix(name, "@") && file.isAt(name) {
 				v = keep
 				break

@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/internal/workload"
 	"github.com/sockcap/sockcap/pcapng"
 )
@@ -16,10 +18,34 @@ import (
 // TestPaths: a socket is chosen by the identity of its file, however it was
 // named, or below a directory, or by its abstract name; nothing else is.
 func TestPaths(t *testing.T) {
+	testPaths(t, func(t *testing.T, w *pathWorld) Options { return Options{Paths: w.options} })
+}
+
+// TestFilterPaths: as primitives of an expression they choose the same, with
+// wildcards too.
+func TestFilterPaths(t *testing.T) {
+	testPaths(t, func(t *testing.T, w *pathWorld) Options {
+		text := "path " + w.in("sour*/[s]")
+		for _, name := range w.options {
+			if name != w.in("source/s") {
+				text += " or path " + strconv.Quote(name)
+			}
+		}
+		e, err := filter.Parse("("+text+") and not fds", filter.Lookup{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Options{Filter: e}
+	})
+}
+
+func testPaths(t *testing.T, options func(*testing.T, *pathWorld) Options) {
 	eachSet(t, func(t *testing.T, set string) {
 		inParallel(t)
 		w := newPathWorld(t)
-		l := startLive(t, Options{Hooks: set, Paths: w.options}, nil)
+		o := options(t, w)
+		o.Hooks = set
+		l := startLive(t, o, nil)
 		w.talk()
 		l.wait("the last", func(all []*pcapng.Packet) bool {
 			return slices.ContainsFunc(all, func(p *pcapng.Packet) bool { return string(p.Data) == "wanted: last" })

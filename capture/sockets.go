@@ -22,6 +22,7 @@ type socket struct {
 
 	next    uint64 // offset after the last byte that was told of
 	skipped uint64 // bytes that the filter dropped since
+	lost    uint64 // bytes missing before those, or between them
 	last    int64  // time of the last packet from its receive queue
 	doubted uint64 // until when it is open which task sent on it
 	queue   []*unit

@@ -19,7 +19,13 @@ const maxWaiting = 65536
 // of their reading later.
 type waiting struct {
 	next  int64 // boot time of the next scan
-	shown *generations[uint64, pcapng.Packet]
+	shown *generations[uint64, shownUnit]
+}
+
+// shownUnit is a unit that was shown waiting, and its sockets.
+type shownUnit struct {
+	packet   pcapng.Packet
+	from, to *socket
 }
 
 // scan lets the kernel side walk all receive queues, if it is time and this
@@ -58,7 +64,8 @@ func (s *Session) walk() {
 
 // wasRead tells that a unit that was shown waiting has been read.
 func (s *Session) wasRead(e *bpf.Unit) {
-	p, ok := s.waiting.shown.get(e.Unit)
+	shown, ok := s.waiting.shown.get(e.Unit)
+	p := shown.packet
 	if !ok {
 		return
 	}
@@ -75,5 +82,7 @@ func (s *Session) wasRead(e *bpf.Unit) {
 		reader.readerComm = s.sockets.comm(e.Pid)
 	}
 	p.Reader = &pcapng.Endpoint{PID: e.Pid, Comm: reader.readerComm}
-	s.order.put(int64(e.Time), 0, &p)
+	if s.filter.keeps(&p, shown.from, shown.to) {
+		s.order.put(int64(e.Time), 0, &p)
+	}
 }
