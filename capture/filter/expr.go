@@ -126,22 +126,31 @@ func eachPath(n node, f func(*Path)) {
 	}
 }
 
-// Uses reports whether one of these keywords, those of primitives with a
-// value, is in e.
-func (e *Expr) Uses(keywords ...string) bool {
-	return !e.All() && uses(e.root, keywords)
+// Uses gives the first of e's primitives that begins with one of these
+// keywords, src and dst aside: that keyword, empty if there is none.
+func (e *Expr) Uses(keywords ...string) string {
+	if e.All() {
+		return ""
+	}
+	return uses(e.root, keywords)
 }
 
-func uses(n node, keywords []string) bool {
+func uses(n node, keywords []string) string {
 	switch n := n.(type) {
 	case not:
 		return uses(n.node, keywords)
 	case join:
-		return slices.ContainsFunc(n.parts, func(part node) bool { return uses(part, keywords) })
+		for _, part := range n.parts {
+			if found := uses(part, keywords); found != "" {
+				return found
+			}
+		}
 	case interface{ keyword() string }:
-		return slices.Contains(keywords, n.keyword())
+		if slices.Contains(keywords, n.keyword()) {
+			return n.keyword()
+		}
 	}
-	return false
+	return ""
 }
 
 // And keeps what all of es keep.

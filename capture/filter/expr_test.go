@@ -427,9 +427,14 @@ func TestExprPaths(t *testing.T) {
 }
 
 func TestUses(t *testing.T) {
-	e := parse(t, "not (/a and (cgroup x or pid 5))")
-	if !e.Uses("cgroup") || !e.Uses("uid", "path") || e.Uses("comm", "uid") || (&Expr{}).Uses("path") {
-		t.Errorf("%s uses something else", e)
+	e := parse(t, "not (/a and (cgroup x or fds))")
+	for want, keywords := range map[string][]string{"cgroup": {"fds", "cgroup"}, "path": {"uid", "path"}, "fds": {"fds"}, "": {"comm", "uid"}} {
+		if got := e.Uses(keywords...); got != want {
+			t.Errorf("%q: uses %q, want %q", keywords, got, want)
+		}
+	}
+	if got := (&Expr{}).Uses("path"); got != "" {
+		t.Errorf("nothing uses %q", got)
 	}
 	n := 0
 	e.EachPath(func(p *Path) { n++ })

@@ -228,6 +228,8 @@ type word struct {
 	role  pcapng.Role       // else 0
 }
 
+func (t word) keyword() string { return t.text }
+
 func (t word) match(p *pcapng.Packet, _ func(*Path) bool) bool {
 	switch {
 	case t.event != 0:
