@@ -111,4 +111,4 @@ func wordLen(s string) int {
 	return len(s)
 }
 
-func isBlank(c byte) bool { return c <= ' ' }
+func isBlank(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }

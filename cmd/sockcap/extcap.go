@@ -23,10 +23,10 @@ func isExtcap(args []string) bool {
 }
 
 // extcapFlags are those with which Wireshark calls an extcap. The options that
-// it lets the user set are the command line's own, and --path.
+// it lets the user set are the command line's own; --path has several paths.
 type extcapFlags struct {
 	interfaces, dlts, config, capture, cleanup bool
-	version, name, reload, filter, fifo, path  string
+	version, name, reload, filter, fifo        string
 	controlIn, controlOut                      string
 }
 
@@ -42,7 +42,6 @@ func (x *extcapFlags) define(s *pflag.FlagSet) {
 	s.StringVar(&x.reload, "extcap-reload-option", "", "")
 	s.StringVar(&x.filter, "extcap-capture-filter", "", "")
 	s.StringVar(&x.fifo, "fifo", "", "")
-	s.StringVar(&x.path, "path", "", "")
 	s.StringVar(&x.controlIn, "extcap-control-in", "", "")
 	s.StringVar(&x.controlOut, "extcap-control-out", "", "")
 }
@@ -126,35 +125,17 @@ func withoutUnknown(s *pflag.FlagSet, args []string) []string {
 
 // checkFilter says what is wrong with a capture filter, nothing if it is right.
 func checkFilter(text string) []byte {
-	err := new(flags).chooseText(text)
+	err := new(rawFilter).captureFilter(text)
 	if err == nil {
 		return nil
 	}
 	return append(appendEscaped(nil, err.Error(), inLine), '\n')
 }
 
-// chooseText is choose for a text that people write into one field: words with
-// blanks between. A word with blanks in it is quoted as sockcap prints it.
-func (f *flags) chooseText(text string) error {
-	var words []string
-	for rest := strings.TrimSpace(text); rest != ""; rest = strings.TrimSpace(rest) {
-		var word string
-		if rest[0] != '"' {
-			word, rest, _ = strings.Cut(rest, " ")
-			words = append(words, word)
-			continue
-		}
-		quoted, err := strconv.QuotedPrefix(rest)
-		if err == nil {
-			word, err = strconv.Unquote(quoted)
-		}
-		if err != nil {
-			return errQuote(len(text) - len(rest) + 1)
-		}
-		words = append(words, word)
-		rest = rest[len(quoted):]
-	}
-	return f.choose(words)
+// captureFilter is what set says of a capture filter.
+func (r *rawFilter) captureFilter(text string) error {
+	r.direction = "inout"
+	return r.set(new(flags), []string{text})
 }
 
 // run captures into Wireshark's fifo.
@@ -191,17 +172,16 @@ func (x *extcapFlags) run(ctx context.Context, h *host, r *raw, s *pflag.FlagSet
 
 // flags checks the options that Wireshark passes on from its user.
 func (x *extcapFlags) flags(r *raw, s *pflag.FlagSet) (*flags, error) {
-	f, err := r.flags(s, nil)
-	if err != nil {
-		return nil, err
-	}
-	if f.rotation.on() {
-		return nil, errOneFile(x.fifo)
-	}
-	if strings.TrimSpace(x.path) != "" && strings.TrimSpace(x.filter) != "" {
+	paths := strings.Join(r.filter.values[0], " ")
+	r.filter.values[0] = nil
+	if strings.TrimSpace(paths) != "" && strings.TrimSpace(x.filter) != "" {
 		return nil, errTwoFilters()
 	}
-	return f, f.chooseText(x.path + x.filter)
+	f, err := r.flags(s, []string{paths + x.filter})
+	if err == nil && f.rotation.on() {
+		err = errOneFile(x.fifo)
+	}
+	return f, err
 }
 
 // letOpen lets Wireshark open the fifo, and end it: where we go away before,

@@ -68,10 +68,6 @@ func optionsOf(sets []string) []extcapOption {
 	}
 }
 
-func errQuote(column int) error {
-	return usage("column %d: a quoted path does not end, or has a wrong escape", column)
-}
-
 func errTwoFilters() error {
 	return &errUsage{
 		text: "sockets are named twice, as capture filter and in the interface's options",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -213,7 +214,7 @@ func TestExtcapNoCapture(t *testing.T) {
 		}
 		status, want := 1, "sockcap: error: attach fentry/unix_stream_sendmsg: operation not permitted\nsockcap: hint: run as root"
 		if args != nil {
-			status, want = 2, "sockcap: error: \"docker.sock\": expected a socket path, which starts with / or @\nsockcap: hint: name the socket from the root"
+			status, want = 2, "sockcap: error: column 1: \"docker.sock\" is no primitive\nsockcap:   docker.sock\nsockcap:   ^\nsockcap: hint: name the socket from the root"
 		}
 		if _, stderr := w.end(status); !strings.HasPrefix(stderr, want) {
 			t.Errorf("%v: stderr %q, want %q", args, stderr, want)
@@ -386,22 +387,23 @@ func TestWithoutUnknown(t *testing.T) {
 	}
 }
 
-// FuzzChooseText: no capture filter panics, and paths come back from what
+// FuzzCaptureFilter: no capture filter panics, and paths come back from what
 // sockcap prints of them.
-func FuzzChooseText(f *testing.F) {
-	for _, s := range []string{"/run/docker.sock @name", `"/a b" "\xff"`, `"`, ` "@\"" `, "/a  /b\t"} {
+func FuzzCaptureFilter(f *testing.F) {
+	for _, s := range []string{"/run/docker.sock @name", `"/a b" "\xff"`, `"`, ` "@\"" `, "/a  /b\t", "pid 5 and (comm x", "a*?[\\"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		var got flags
 		wrong := (*errUsage)(nil)
-		if err := got.chooseText(text); err != nil && !errors.As(err, &wrong) {
+		if err := new(rawFilter).captureFilter(text); err != nil && !errors.As(err, &wrong) {
 			t.Errorf("%q: %v", text, err)
 		}
-		path := "/" + text
-		var again flags
-		if err := again.chooseText(" " + string(appendName(nil, path)) + " @x"); err != nil || !slices.Equal(again.capture.Paths, []string{path, "@x"}) {
-			t.Errorf("%q: %q, %v", path, again.capture.Paths, err)
+		name := path.Clean("/" + text)
+		var got flags
+		r := rawFilter{direction: "inout"}
+		err := r.set(&got, []string{" " + string(appendName(nil, name)) + " @x"})
+		if err != nil || !slices.Equal(got.capture.Paths, []string{name, "@x"}) {
+			t.Errorf("%q: %q, %v", name, got.capture.Paths, err)
 		}
 	})
 }

@@ -34,7 +34,8 @@ type flags struct {
 	listLink bool     // -L
 	read     []string // -r; none: capture
 	count    uint64   // -c; 0: no end
-	paths    filter.Paths
+	filter   *filter.Expr
+	explain  bool   // -d
 	write    string // -w, or --output with --format pcapng; empty: no file
 	linkType int    // -y, of the file that is written
 	color    string // --color
@@ -62,6 +63,7 @@ type raw struct {
 	color                                 string
 	help, version                         bool
 	rotation                              rawRotation
+	filter                                rawFilter
 }
 
 // define adds every flag to s. A flag has tcpdump's long name where tcpdump
@@ -99,6 +101,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.StringVar(&r.senders, "senders", "auto", "")
 	s.StringVar(&r.stats, "stats-interval", "", "")
 	r.rotation.define(s)
+	r.filter.define(s)
 	s.BoolVarP(&r.help, "help", "h", false, "")
 	s.BoolVarP(&r.version, "version", "V", false, "")
 	for _, f := range []struct{ name, letter string }{
@@ -127,22 +130,10 @@ func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 			return nil, err
 		}
 	}
-	if err := f.choose(args); err != nil {
+	if err := r.filter.set(f, args); err != nil {
 		return nil, err
 	}
 	return f, nil
-}
-
-// choose sets which sockets to keep, from the words that say so.
-func (f *flags) choose(words []string) error {
-	for _, w := range words {
-		if !filter.IsPath(w) {
-			return notAPath(w)
-		}
-	}
-	f.paths = filter.NewPaths(words)
-	f.capture.Paths = words
-	return nil
 }
 
 func (r *raw) setCapture(s *pflag.FlagSet, f *flags) error {

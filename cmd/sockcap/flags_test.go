@@ -79,6 +79,7 @@ func TestFlags(t *testing.T) {
 		Capture           capture.Options
 		Read              []string
 		Write, TextFile   string
+		Filter            string
 		Count             uint64
 		Text, Flush, List bool
 		Format            format
@@ -104,8 +105,19 @@ func TestFlags(t *testing.T) {
 		"-s96 -B 4096 -i kprobe --senders=exact": text(func(a *asked) {
 			a.Capture = capture.Options{Hooks: "kprobe", Senders: "exact", Snaplen: 96, BufferSize: 4 << 20}
 		}),
-		"/run/a @b":           text(func(a *asked) { a.Capture.Paths = []string{"/run/a", "@b"} }),
-		"-q /run/a -tttt":     text(func(a *asked) { a.Quiet, a.Time, a.Capture.Paths = true, dateAndTime, []string{"/run/a"} }),
+		"/run/a @b":     text(func(a *asked) { a.Capture.Paths, a.Filter = []string{"/run/a", "@b"}, "path /run/a or path @b" }),
+		"pid 5 or 6 -q": text(func(a *asked) { a.Quiet, a.Filter = true, "pid 5 or pid 6" }),
+		"-Q in --pid=7 --pid 8 --uid root stream": text(func(a *asked) {
+			a.Filter = "stream and (pid 7 or pid 8) and uid 0 and inbound"
+		}),
+		"--path /a/ --path @b -Q inout": text(func(a *asked) { a.Capture.Paths, a.Filter = []string{"/a", "@b"}, "path /a or path @b" }),
+		"--path /a --path /b* -Q out":   text(func(a *asked) { a.Filter = "(path /a or path /b*) and outbound" }),
+		"-r in --container 4f --cgroup x.slice --comm and": text(func(a *asked) {
+			a.Read, a.Filter = []string{"in"}, `comm "and" and container 4f and cgroup x.slice`
+		}),
+		"-q /run/a -tttt": text(func(a *asked) {
+			a.Quiet, a.Time, a.Capture.Paths, a.Filter = true, dateAndTime, []string{"/run/a"}, "path /run/a"
+		}),
 		"-A":                  text(func(a *asked) { a.Dump = dumpText }),
 		"-Ax":                 text(func(a *asked) { a.Dump = dumpHex }),
 		"-AxxX":               text(func(a *asked) { a.Dump = dumpHexText }),
@@ -116,7 +128,7 @@ func TestFlags(t *testing.T) {
 		"-w out --output log": text(func(a *asked) { a.Write, a.TextFile, a.Flush = "out", "log", true }),
 		"-w - --output log":   text(func(a *asked) { a.Write, a.TextFile, a.Flush = "-", "log", true }),
 		"--format string --output log /a": text(func(a *asked) {
-			a.Format, a.TextFile, a.Flush, a.Capture.Paths = formatString, "log", true, []string{"/a"}
+			a.Format, a.TextFile, a.Flush, a.Capture.Paths, a.Filter = formatString, "log", true, []string{"/a"}, "path /a"
 		}),
 		"-w out -C 7 -W 10 -z gzip": text(func(a *asked) {
 			a.Write, a.Text, a.Rotation = "out", false, rotation{size: 7_000_000, count: 10, command: "gzip"}
@@ -149,8 +161,12 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 			continue
 		}
+		if live := f.capture.Filter; live != nil && live != f.filter || live == nil && len(f.read) == 0 && f.capture.Paths == nil && !f.filter.All() {
+			t.Errorf("%q: the capture filters by %q and %q, want %q", args, live, f.capture.Paths, f.filter)
+		}
+		f.capture.Filter = nil
 		got := asked{
-			f.capture, f.read, f.write, f.textFile, f.count, f.text, f.flush, f.list,
+			f.capture, f.read, f.write, f.textFile, f.filter.String(), f.count, f.text, f.flush, f.list,
 			f.printer.format, f.printer.times.style, f.printer.dump, f.printer.record, f.printer.quiet,
 			f.rotation, f.limits, f.stats,
 		}

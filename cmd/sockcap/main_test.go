@@ -111,6 +111,9 @@ func (s *fakeSession) Close() error {
 func (s *fakeSession) Packets() iter.Seq2[*pcapng.Packet, error] {
 	return func(yield func(*pcapng.Packet, error) bool) {
 		for i := range s.packets {
+			if !s.options.Filter.Match(&s.packets[i]) {
+				continue
+			}
 			if s.before != nil {
 				s.before(&s.packets[i])
 			}

@@ -13,19 +13,20 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
 	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/pcapng"
 	rawip "github.com/sockcap/sockcap/pcapng/raw"
 	"github.com/sockcap/sockcap/wireshark"
 )
 
-const help = `Usage: sockcap [OPTION]... [PATH]...
+const help = `Usage: sockcap [OPTION]... [EXPRESSION]
 Show who says what to whom over Unix domain sockets, here and now (as root),
-or from a file. A PATH (/run/docker.sock, a directory, @abstract) keeps the
-sockets at it or below it; several are or-ed.
+or from a file; of all, or of what the expression keeps.
 
 Output
   -w FILE           write pcapng to FILE, for Wireshark; - is standard output;
@@ -65,6 +66,12 @@ Capture
   -D                list the hook sets, and what each does not see here
   -i HOOKS          take auto, fentry, kprobe or tracepoint
   --senders MODE    auto; exact: name every sender, slower (-i tracepoint)
+Choosing
+  EXPRESSION        /PATH @NAME (or all below a directory), comm GLOB, pid N,
+                    uid NAME, stream, len > N ...; src, dst; and, or, not, ( )
+  --path, --comm, --pid, --uid, --container, --cgroup   the same, with a value
+  -F FILE, -d       read the expression from FILE; print it in full, and stop
+  -Q in|out|inout   keep what goes from client to server, back, both
 Other
   -h, --help  -V, --version    -K -N -O -S -n -p are accepted, change nothing
   sockcap dissector install [--system]  put dissector and profile where your
@@ -88,6 +95,9 @@ const (
 type errUsage struct {
 	text string
 	hint string
+
+	spot   string // what the user wrote, if there is one place in it that is wrong
+	column int    // that place, in characters from 1
 }
 
 func (e *errUsage) Error() string { return e.text }
@@ -108,15 +118,57 @@ func wrongLinkType(name string) error {
 	return &errUsage{text: fmt.Sprintf("-y %q: no such link type", name), hint: "sockcap -L lists them"}
 }
 
-func notAPath(arg string) error {
-	e := &errUsage{
-		text: fmt.Sprintf("%q: expected a socket path, which starts with / or @", arg),
-		hint: "sockcap filters by path only so far, not by expression",
+// wrongExpression is err, of filter.Parse, with the line of text that it is
+// about; file is where that is from, if it is from one.
+func wrongExpression(err error, text, file string) error {
+	e := &errUsage{text: err.Error()}
+	if file != "" {
+		e.text = quoteName(file) + ": " + e.text
 	}
-	if arg != "" && !strings.ContainsAny(arg, " ()!&|") && strings.ContainsAny(arg, "/.") {
-		e.hint = fmt.Sprintf("name the socket from the root, as \"$PWD/%s\"", strings.TrimPrefix(arg, "./"))
+	if wrong := (*filter.Error)(nil); errors.As(err, &wrong) {
+		e.hint = wrong.Hint
+		e.spot = strings.Split(text, "\n")[max(wrong.Line-1, 0)]
+		e.column = wrong.Column
 	}
 	return e
+}
+
+func wrongShorthand(err error) error {
+	e := &errUsage{text: "--" + err.Error()}
+	if wrong := (*filter.Error)(nil); errors.As(err, &wrong) {
+		e.hint = wrong.Hint
+	}
+	return e
+}
+
+func errTwoExpressions(file string) error {
+	return usage("-F %s and the command line both have an expression", quoteName(file))
+}
+
+func errLongExpression(name string) error {
+	return usage("%s: more than %d bytes, too long for an expression", quoteName(name), maxExpression)
+}
+
+func errNotLive(what string) error {
+	return &errUsage{
+		text: fmt.Sprintf("%s: a capture does not tell so far, only a file may", what),
+		hint: "leave it out here, and filter what others have written with -r",
+	}
+}
+
+// printFilter is -d.
+func printFilter(w io.Writer, e *filter.Expr) error {
+	_, err := w.Write(append(appendEscaped(nil, e.String(), inLine), '\n'))
+	return err
+}
+
+// sayWhere shows a line of the user's, and below it the character that is
+// meant.
+func (h *host) sayWhere(line string, column int) {
+	before := []rune(line)
+	before = before[:min(max(column-1, 0), len(before))]
+	h.say("", "  %s", line)
+	h.say("", "  %s^", strings.Repeat(" ", utf8.RuneCount(appendEscaped(nil, string(before), inLine))))
 }
 
 func errTerminal(name string) error {
@@ -193,10 +245,14 @@ func (h *host) report(err error) int {
 	status := 1
 	for _, e := range flatten(err) {
 		h.say("error: ", "%v", brief(e))
+		wrong := (*errUsage)(nil)
+		if errors.As(e, &wrong) && wrong.spot != "" {
+			h.sayWhere(wrong.spot, wrong.column)
+		}
 		if hint := hintOf(e); hint != "" {
 			h.say("hint: ", "%s", hint)
 		}
-		if wrong := (*errUsage)(nil); errors.As(e, &wrong) {
+		if wrong != nil {
 			status = 2
 		}
 	}

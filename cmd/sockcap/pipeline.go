@@ -13,6 +13,9 @@ import (
 
 // run does what the flags say.
 func run(ctx context.Context, h *host, f *flags) error {
+	if f.explain {
+		return printFilter(h.stdout, f.filter)
+	}
 	if f.list {
 		return printSets(h.stdout, h.sets())
 	}
@@ -53,7 +56,7 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 		defer timer.Stop()
 	}
 
-	c := copier{out: out, limit: f.count} // the session keeps to f.capture.Paths
+	c := copier{out: out, limit: f.count, filter: filter.NewRecords(nil)} // the session has filtered
 	stop := onSignals(
 		func() { h.sayStats(c.captured.Load(), s.Stats()) },
 		func() { out.flush() }) // what fails here fails again in the copier
@@ -103,7 +106,7 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 	for _, file := range in.files {
 		h.sayReading(file.name, file.r.LinkType())
 	}
-	c := copier{out: out, limit: f.count, paths: f.paths, done: ctx.Done(), from: in, duration: f.limits.duration}
+	c := copier{out: out, limit: f.count, filter: filter.NewRecords(f.filter), done: ctx.Done(), from: in, duration: f.limits.duration}
 	err = errors.Join(c.copy(in.packets()), out.close(nil))
 	h.sayLeftOut(out.leftOut())
 	return err
@@ -113,7 +116,7 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 type copier struct {
 	out      *output
 	limit    uint64 // of data packets; 0: none
-	paths    filter.Paths
+	filter   *filter.Records
 	done     <-chan struct{} // ends a file early
 	from     *source         // files, nil for a capture
 	duration time.Duration   // from the first packet of files, 0: any
@@ -129,7 +132,7 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 			return err
 		case isClosed(c.done):
 			return nil
-		case !c.paths.Match(p.Path):
+		case !c.filter.Keep(p):
 			continue
 		}
 		if c.from != nil {
