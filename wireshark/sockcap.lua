@@ -258,12 +258,15 @@ local View = {}
 View.__index = View
 
 local this -- our own Dissector; known once sockcap.dissector is set
+local the_view = setmetatable({}, View) -- there is one at a time
 
 local function new_view(tree, tvb, size)
   local any = tree:referenced(this) -- as everything is where the tree is visible
   local all = any and tree.visible
   local t = any and tree:add(sockcap, tvb(0, size)) or nil
-  return setmetatable({ t = t, all = all, any = any, tree = tree, tvb = tvb, size = size }, View)
+  local view = the_view
+  view.t, view.all, view.any, view.tree, view.tvb, view.size = t, all, any, tree, tvb, size
+  return view
 end
 
 -- add shows a field read from range, as value where that is given.
@@ -437,8 +440,10 @@ end
 
 local function add_payload(view, tvb, rec)
   local have = rec.caplen
-  if rec.is_data or have > 0 then view:compute("caplen", have) end
-  if have > 0 and view.any then view:add("data", tvb(rec.header_len, have)) end
+  if view.any then
+    if rec.is_data or have > 0 then view:compute("caplen", have) end
+    if have > 0 then view:add("data", tvb(rec.header_len, have)) end
+  end
   if have > rec.len then
     view:expert("length", "%d bytes of payload, the record stands for %d", have, rec.len)
   elseif have < rec.len or rec.flags.truncated then
@@ -1582,8 +1587,8 @@ end
 
 local function show_record(tvb, rec, tree)
   local view = new_view(tree, tvb, rec.header_len)
-  add_header(view, tvb, rec.bytes, rec.is_data)
-  add_flags(view, tvb, rec)
+  if view.any then add_header(view, tvb, rec.bytes, rec.is_data) end
+  if view.any or rec.flags.noted then add_flags(view, tvb, rec) end
   if not rec.known then view:expert("event", "event %s", rec.event) end
   add_options(view, tvb, rec)
   if rec.event == "refused" then view:expert("refused", "%s", errno_word(rec)) end
@@ -1615,7 +1620,7 @@ function sockcap.dissector(tvb, pinfo, tree)
   local rec = read_header(bytes, header_len)
   local view = show_record(tvb, rec, tree)
   local connection = connection_of(rec.id)
-  if connection then view:compute("stream", connection.stream) end
+  if connection and view.any then view:compute("stream", connection.stream) end
 
   unset = unset or pinfo.dl_src
   if not connection and rec.event == "refused" then connection = { id = refused_id(pinfo.number), sent = {} } end
