@@ -301,6 +301,7 @@ func newCommand(h *host, args []string) *cobra.Command {
 	var r raw
 	root := &cobra.Command{
 		Use:           "sockcap",
+		Long:          help,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -316,17 +317,21 @@ func newCommand(h *host, args []string) *cobra.Command {
 		},
 	}
 	r.define(root.Flags())
+	root.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = flagWords(f.Name) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	for _, c := range subcommands(h) {
-		if len(args) > 0 && args[0] == c.Name() {
+		if maySubcommand(args, c.Name()) {
 			root.AddCommand(c)
 		}
 	}
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
 	root.SetOut(h.stdout)
 	root.SetErr(io.Discard)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.SetHelpFunc(func(c *cobra.Command, _ []string) { io.WriteString(h.stdout, help) })
+	if words, ok := completing(args); ok {
+		h.addCompletions(root, words)
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrongUsage(c, flagError(err)) })
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { io.WriteString(h.stdout, c.Long) })
 	return root
 }

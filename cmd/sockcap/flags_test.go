@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -17,45 +14,6 @@ import (
 
 	"github.com/sockcap/sockcap/capture"
 )
-
-// TestHelp: it fits a screen, and names every flag that there is and no other.
-func TestHelp(t *testing.T) {
-	lines := strings.Split(strings.TrimSuffix(help, "\n"), "\n")
-	if len(lines) > 60 {
-		t.Errorf("help has %d lines, want at most 60", len(lines))
-	}
-	for _, l := range lines {
-		if n := utf8.RuneCountInString(l); n > 80 {
-			t.Errorf("%q has %d characters, want at most 80", l, n)
-		}
-	}
-	named := regexp.MustCompile(`(?:^|[ ,])(-[A-Za-z]|--[a-z]+(?:-[a-z]+)*)\b`).FindAllStringSubmatch(help, -1)
-	var inHelp []string
-	for _, m := range named {
-		inHelp = append(inHelp, strings.TrimLeft(m[1], "-"))
-	}
-	if strings.Contains(help, "\n  -# ") {
-		inHelp = append(inHelp, "#") // no word
-	}
-	s := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(raw).define(s)
-	var defined []string
-	s.VisitAll(func(f *pflag.Flag) {
-		name := f.Shorthand
-		if name == "" {
-			name = f.Name
-		}
-		defined = append(defined, name)
-		if !slices.Contains(inHelp, name) {
-			t.Errorf("help does not name %s", flagName(f))
-		}
-	})
-	for _, name := range inHelp {
-		if !slices.Contains(defined, name) && name != "help" && name != "version" && name != "ttttt" {
-			t.Errorf("help names %q, which is no flag", name)
-		}
-	}
-}
 
 // TestHelpOutput: asking for it is no error and needs no root.
 func TestHelpOutput(t *testing.T) {

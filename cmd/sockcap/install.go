@@ -18,11 +18,13 @@ import (
 func installCommand(h *host) *cobra.Command {
 	system := false
 	c := &cobra.Command{
-		Use:  "install",
-		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return install(c.Context(), h, system) },
+		Use:   "install",
+		Short: shortInstall,
+		Long:  helpDissector,
+		Args:  noArguments,
+		RunE:  func(c *cobra.Command, _ []string) error { return install(c.Context(), h, system) },
 	}
-	c.Flags().BoolVar(&system, "system", false, "")
+	c.Flags().BoolVar(&system, "system", false, forAllUsers)
 	return c
 }
 

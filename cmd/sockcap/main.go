@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"os/user"
@@ -30,6 +31,7 @@ type host struct {
 	sets     func() []capture.Set
 	account  func(uid string) (*user.User, error)
 
+	proc       fs.FS           // /proc, for completions
 	candidates func() []string // hook sets, as capture.Candidates
 }
 
@@ -55,6 +57,7 @@ func main() {
 		sets:     capture.Sets,
 		account:  user.LookupId,
 
+		proc:       os.DirFS("/proc"),
 		candidates: capture.Candidates,
 	}
 	os.Exit(h.main(os.Args[1:]))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -44,6 +45,7 @@ func testHost() *host {
 		sets:     fakeSets,
 		account:  fakeAccount,
 
+		proc:       os.DirFS(cmp.Or(os.Getenv("SOCKCAP_PROC"), "/proc")),
 		candidates: func() []string { return []string{"fentry", "tracepoint"} },
 	}
 }
@@ -98,8 +100,14 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 	}
 }
 
-func (s *fakeSession) Hooks() string        { return "tracepoint" }
 func (s *fakeSession) Stats() capture.Stats { return s.stats }
+
+func (s *fakeSession) Hooks() string {
+	if s.options.Hooks == "auto" {
+		return "tracepoint"
+	}
+	return s.options.Hooks
+}
 
 func (s *fakeSession) Close() error {
 	if s.atClose != nil {

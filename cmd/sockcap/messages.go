@@ -6,6 +6,7 @@ package main
 // closing lines alone keep tcpdump's shape.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sockcap/sockcap/capture"
@@ -23,61 +25,6 @@ import (
 	rawip "github.com/sockcap/sockcap/pcapng/raw"
 	"github.com/sockcap/sockcap/wireshark"
 )
-
-const help = `Usage: sockcap [OPTION]... [EXPRESSION]
-Show who says what to whom over Unix domain sockets, here and now (as root),
-or from a file; of all, or of what the expression keeps.
-
-Output
-  -w FILE           write pcapng to FILE, for Wireshark; - is standard output;
-                    a name that ends in .zst or .gz is compressed
-  -r FILE           read FILE instead of capturing; - is standard input; several
-                    files are merged by time
-  -y TYPE           link type for -w: USER0 to USER15, or RAW: TCP and UDP, for
-                    programs without our dissector; -L lists them
-  --print           print lines even with -w
-  --format FORMAT   print as text, string, hex, hexstring, or json (so does
-                    --json: an object a line), or write pcapng
-  --output FILE     print to FILE instead of standard output
-  -l, -U            flush each line, each packet, at once
-Files
-  -C SIZE           begin the next file, FILE1, after SIZE million bytes; 9k, 9m
-                    and 9g are KiB, MiB, GiB
-  -G SECONDS        begin the next file after SECONDS, named by strftime(3)
-  -W COUNT          with -C, begin again at the first file; with -G, end
-  -z COMMAND        run COMMAND FILE on each file when the next one begins
-  --stats-interval TIME  tell how far it is each 10s, 5m (or 0.5: seconds)
-  -a CONDITION      end after duration:SECONDS, filesize:KB or packets:COUNT
-Lines
-  -q                shorter
-  -e                with uids, inodes, cgroup
-  -v, -vv           with all events and more of each
-  -#                with numbers, which are Wireshark's
-  -A, -x, -X        with the payload as text, in hexadecimal, or both
-  -xx, -XX          as -x and -X, with the header that it has in the file
-  -t ... -ttttt     time: none, since 1970, since the line before, with date,
-                    since the first line
-  --micro, --nano, --utc    time in microseconds, in nanoseconds, in UTC
-  --color WHEN      auto: on a terminal, unless NO_COLOR is set; always; never
-Capture
-  -c COUNT          end after COUNT packets with data
-  -s BYTES          keep this much of each packet's payload (0: all)
-  -B KIB            kernel buffer
-  -D                list the hook sets, and what each does not see here
-  -i HOOKS          take auto, fentry, kprobe or tracepoint
-  --senders MODE    auto; exact: name every sender, slower (-i tracepoint)
-Choosing
-  EXPRESSION        /PATH @NAME (or all below a directory), comm GLOB, pid N,
-                    uid NAME, stream, len > N ...; src, dst; and, or, not, ( )
-  --path, --comm, --pid, --uid, --container, --cgroup   the same, with a value
-  -F FILE, -d       read the expression from FILE; print it in full, and stop
-  -Q in|out|inout   keep what goes from client to server, back, both
-Other
-  -h, --help  -V, --version    -K -N -O -S -n -p are accepted, change nothing
-  sockcap dissector install [--system]  put dissector and profile where your
-                                        (or everybody's) Wireshark looks
-  sockcap dissector print               write the dissector, a Lua script
-`
 
 // The words in a line's brackets, after a number or alone.
 const (
@@ -103,7 +50,20 @@ type errUsage struct {
 func (e *errUsage) Error() string { return e.text }
 
 func usage(format string, args ...any) error {
-	return &errUsage{text: fmt.Sprintf(format, args...), hint: "see sockcap --help"}
+	return &errUsage{text: fmt.Sprintf(format, args...), hint: seeHelp}
+}
+
+// usageOf is wrong usage of a subcommand.
+func usageOf(c *cobra.Command, format string, args ...any) error {
+	return wrongUsage(c, usage(format, args...))
+}
+
+// wrongUsage is err, of usage, with the hint for this command.
+func wrongUsage(c *cobra.Command, err error) error {
+	if wrong := (*errUsage)(nil); errors.As(err, &wrong) {
+		wrong.hint = fmt.Sprintf("see %s --help", c.CommandPath())
+	}
+	return err
 }
 
 func wrongChoice(flag, got, choices string) error {
@@ -121,12 +81,12 @@ func wrongLinkType(name string) error {
 // wrongExpression is err, of filter.Parse, with the line of text that it is
 // about; file is where that is from, if it is from one.
 func wrongExpression(err error, text, file string) error {
-	e := &errUsage{text: err.Error()}
+	e := &errUsage{text: err.Error(), hint: seeHelp}
 	if file != "" {
 		e.text = quoteName(file) + ": " + e.text
 	}
 	if wrong := (*filter.Error)(nil); errors.As(err, &wrong) {
-		e.hint = wrong.Hint
+		e.hint = cmp.Or(wrong.Hint, seeHelp)
 		e.spot = strings.Split(text, "\n")[max(wrong.Line-1, 0)]
 		e.column = wrong.Column
 	}
@@ -134,9 +94,9 @@ func wrongExpression(err error, text, file string) error {
 }
 
 func wrongShorthand(err error) error {
-	e := &errUsage{text: "--" + err.Error()}
+	e := &errUsage{text: "--" + err.Error(), hint: seeHelp}
 	if wrong := (*filter.Error)(nil); errors.As(err, &wrong) {
-		e.hint = wrong.Hint
+		e.hint = cmp.Or(wrong.Hint, seeHelp)
 	}
 	return e
 }

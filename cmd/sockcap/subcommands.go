@@ -10,29 +10,37 @@ import (
 // come first.
 func subcommands(h *host) []*cobra.Command {
 	version := &cobra.Command{
-		Use:  "version",
-		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error { return printVersion(h.stdout) },
+		Use:   "version",
+		Short: shortVersion,
+		Long:  helpVersion,
+		Args:  noArguments,
+		RunE:  func(*cobra.Command, []string) error { return printVersion(h.stdout) },
 	}
 	dissector := &cobra.Command{
-		Use:  "dissector",
-		RunE: func(*cobra.Command, []string) error { return usage("dissector: expected install or print after it") },
+		Use:   "dissector",
+		Short: shortDissector,
+		Long:  helpDissector,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return usageOf(c, "dissector: expected install or print after it")
+		},
 	}
 	dissector.AddCommand(&cobra.Command{
-		Use:  "print",
-		Args: noArguments,
+		Use:   "print",
+		Short: shortPrint,
+		Long:  helpDissector,
+		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := h.stdout.Write(wireshark.Dissector())
 			return err
 		},
 	})
 	dissector.AddCommand(installCommand(h))
-	return []*cobra.Command{version, dissector}
+	return []*cobra.Command{version, dissector, completionCommand(h)}
 }
 
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("%s: unexpected %q", c.CommandPath(), args[0])
+		return usageOf(c, "%s: unexpected %q", c.CommandPath(), args[0])
 	}
 	return nil
 }

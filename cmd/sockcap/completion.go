@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// completionCommand is `sockcap completion`: a script for a shell, which asks
+// sockcap itself (`sockcap __complete WORD...`) for what may come next.
+func completionCommand(h *host) *cobra.Command {
+	shells := []string{"bash", "zsh", "fish"}
+	return &cobra.Command{
+		Use:       "completion",
+		Short:     shortCompletion,
+		Long:      helpCompletion,
+		ValidArgs: shells,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(shells, args[0]) {
+				return usageOf(c, "completion: expected bash, zsh or fish after it")
+			}
+			return writeCompletion(h.stdout, c.Root(), args[0])
+		},
+	}
+}
+
+func writeCompletion(w io.Writer, root *cobra.Command, shell string) error {
+	switch shell {
+	case "zsh":
+		return root.GenZshCompletion(w)
+	case "fish":
+		return root.GenFishCompletion(w, true)
+	}
+	var script bytes.Buffer
+	if err := root.GenBashCompletionV2(&script, true); err != nil {
+		return err
+	}
+	_, err := w.Write(wholeAddresses(script.Bytes()))
+	return err
+}
+
+// wholeAddresses makes cobra's script for bash take an abstract address for
+// one word, which bash breaks at @ otherwise.
+func wholeAddresses(script []byte) []byte {
+	script = bytes.ReplaceAll(script, []byte("init_completion -n =: "), []byte("init_completion -n =:@ "))
+	colon := []byte("    __sockcap_handle_special_char \"$cur\" :\n")
+	return bytes.ReplaceAll(script, colon, append(colon, bytes.Replace(colon, []byte(":"), []byte("@"), 1)...))
+}
+
+// completing gives the words that a shell wants completed, of which the last
+// one is not finished. Else ok is false.
+func completing(args []string) (words []string, ok bool) {
+	if len(args) < 2 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd {
+		return nil, false
+	}
+	return args[1:], true
+}
+
+// maySubcommand reports whether the first of the words names this subcommand,
+// or may do so when it is finished.
+func maySubcommand(args []string, name string) bool {
+	words, ok := completing(args)
+	if !ok {
+		words = args
+	}
+	return len(words) > 0 && words[0] == name || ok && len(words) == 1
+}
+
+// addCompletions teaches the command line what may follow each flag, and what
+// an expression may go on with.
+func (h *host) addCompletions(root *cobra.Command, words []string) {
+	root.SetOut(knownNames{h.stdout})
+	flags := root.Flags()
+	for name, values := range flagValues(h) {
+		if flags.Lookup(name) == nil {
+			continue
+		}
+		root.RegisterFlagCompletionFunc(name, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+			directive := cobra.ShellCompDirectiveNoFileComp
+			all := startingWith(begun, values())
+			if len(all) > 0 && strings.HasSuffix(all[0], ":") {
+				directive |= cobra.ShellCompDirectiveNoSpace
+			}
+			return all, directive
+		})
+	}
+	isCommand := slices.Contains(words[:len(words)-1], "--")
+	root.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if isCommand {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		all := startingWith(begun, h.continuations(args, begun))
+		if strings.HasPrefix(begun, "/") && len(all) == 0 {
+			return nil, cobra.ShellCompDirectiveDefault // of files, for a directory or a socket yet to come
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// flagValues is what may stand after a flag, by its name. Flags with a value
+// that are not in it take a file.
+func flagValues(h *host) map[string]func() []string {
+	fixed := func(values ...string) func() []string { return func() []string { return values } }
+	return map[string]func() []string{
+		"interface":       fixed("auto", "fentry", "kprobe", "tracepoint"),
+		"senders":         fixed("auto", "exact"),
+		"format":          fixed("text", "string", "hex", "hexstring", "json", "pcapng"),
+		"color":           fixed(colorAuto, colorAlways, colorNever),
+		"direction":       fixed("in", "out", "inout"),
+		"autostop":        fixed("duration:", "filesize:", "packets:"),
+		"linktype":        linkTypeNames,
+		"path":            h.sockets,
+		"comm":            h.comms,
+		"pid":             h.pids,
+		"uid":             accounts("/etc/passwd"),
+		"Z":               accounts("/etc/passwd"),
+		"container":       fixed(),
+		"cgroup":          fixed(),
+		"c":               fixed(),
+		"C":               fixed(),
+		"G":               fixed(),
+		"W":               fixed(),
+		"snapshot-length": fixed(),
+		"buffer-size":     fixed(),
+		"stats-interval":  fixed(),
+	}
+}
+
+func linkTypeNames() []string {
+	var names []string
+	for t := pcapng.LinkType; t <= pcapng.LinkTypeLast; t++ {
+		names = append(names, pcapng.LinkTypeName(t))
+	}
+	return append(names, pcapng.LinkTypeName(pcapng.LinkTypeRaw))
+}
+
+// startingWith is those of all that begin so.
+func startingWith(begun string, all []string) []string {
+	var found []string
+	for _, s := range all {
+		if strings.HasPrefix(s, begun) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// knownNames passes on what cobra offers, a line a call, but for long names of
+// one letter: -w has no other name.
+type knownNames struct{ io.Writer }
+
+func (k knownNames) Write(line []byte) (int, error) {
+	name, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte("\t"))
+	if len(name) == 3 && bytes.HasPrefix(name, []byte("--")) {
+		return len(line), nil
+	}
+	return k.Writer.Write(line)
+}
