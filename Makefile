@@ -18,6 +18,21 @@ help:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o sockcap ./cmd/sockcap
 
+# install: binary, manual page, completions; under PREFIX (/usr/local), in DESTDIR
+PREFIX ?= /usr/local
+share = $(DESTDIR)$(PREFIX)/share
+install: sockcap
+	install -D -m 755 sockcap '$(DESTDIR)$(PREFIX)/bin/sockcap'
+	install -D -m 644 cmd/sockcap/sockcap.8 '$(share)/man/man8/sockcap.8'
+	mkdir -p '$(share)/bash-completion/completions' '$(share)/zsh/site-functions' '$(share)/fish/vendor_completions.d'
+	./sockcap completion bash >'$(share)/bash-completion/completions/sockcap'
+	./sockcap completion zsh >'$(share)/zsh/site-functions/_sockcap'
+	./sockcap completion fish >'$(share)/fish/vendor_completions.d/sockcap.fish'
+
+# Not built again by root, who has no Go.
+sockcap:
+	$(MAKE) build
+
 # demo: a server on a Unix socket, captured, shown by sockcap and by tshark
 demo: build
 	.ci/install demo
@@ -39,7 +54,7 @@ format:
 	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 	clang-format-19 -i bpf/*.c bpf/*.h
 
-# lint: gofmt, vet, staticcheck, clang-format, luacheck, shellcheck
+# lint: gofmt, vet, staticcheck, clang-format, mandoc, luacheck, shellcheck
 lint:
 	.ci/install test
 	.ci/lint
@@ -106,5 +121,5 @@ bench:
 fuzz-short:
 	.ci/fuzz 5s
 
-.PHONY: help build demo record generate format lint test test-generated test-host \
+.PHONY: help build install demo record generate format lint test test-generated test-host \
 	test-wireshark test-vm test-harness bench fuzz-short
