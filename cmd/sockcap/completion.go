@@ -36,20 +36,7 @@ func writeCompletion(w io.Writer, root *cobra.Command, shell string) error {
 	case "fish":
 		return root.GenFishCompletion(w, true)
 	}
-	var script bytes.Buffer
-	if err := root.GenBashCompletionV2(&script, true); err != nil {
-		return err
-	}
-	_, err := w.Write(wholeAddresses(script.Bytes()))
-	return err
-}
-
-// wholeAddresses makes cobra's script for bash take an abstract address for
-// one word, which bash breaks at @ otherwise.
-func wholeAddresses(script []byte) []byte {
-	script = bytes.ReplaceAll(script, []byte("init_completion -n =: "), []byte("init_completion -n =:@ "))
-	colon := []byte("    __sockcap_handle_special_char \"$cur\" :\n")
-	return bytes.ReplaceAll(script, colon, append(colon, bytes.Replace(colon, []byte(":"), []byte("@"), 1)...))
+	return root.GenBashCompletionV2(w, true)
 }
 
 // completing gives the words that a shell wants completed, of which the last
