@@ -39,10 +39,10 @@ func (s *timestamps) append(dst []byte, t time.Time) []byte {
 		dst = strconv.AppendInt(dst, t.Unix(), 10)
 		dst = s.appendFraction(dst, t.Nanosecond())
 	case sincePrevious:
-		dst = s.appendDelta(dst, t.Sub(s.previous))
+		dst = s.appendDelta(dst, s.cut(t).Sub(s.cut(s.previous)))
 		s.previous = t
 	case sinceFirst:
-		dst = s.appendDelta(dst, t.Sub(s.first))
+		dst = s.appendDelta(dst, s.cut(t).Sub(s.cut(s.first)))
 	case dateAndTime:
 		dst = appendDate(dst, s.local(t), ' ')
 		dst = s.appendFraction(dst, t.Nanosecond())
@@ -58,6 +58,16 @@ func (s *timestamps) local(t time.Time) time.Time {
 		return t.UTC()
 	}
 	return t.In(s.zone)
+}
+
+// cut is t without the digits that are not printed: tcpdump's deltas are those
+// between the times that it prints.
+func (s *timestamps) cut(t time.Time) time.Time {
+	unit := time.Second
+	for range s.digits {
+		unit /= 10
+	}
+	return t.Truncate(unit)
 }
 
 func (s *timestamps) appendClock(dst []byte, t time.Time) []byte {
