@@ -58,32 +58,44 @@ func maySubcommand(args []string, name string) bool {
 	return len(words) > 0 && words[0] == name || ok && len(words) == 1
 }
 
-// addCompletions teaches the command line what may follow each flag, and what
-// an expression may go on with.
+// addCompletions teaches each command what may follow its flags, and what an
+// expression may go on with, where it takes one.
 func (h *host) addCompletions(root *cobra.Command, words []string) {
 	root.SetOut(knownNames{h.stdout})
-	flags := root.Flags()
-	for name, values := range flagValues(h) {
-		if flags.Lookup(name) == nil {
-			continue
-		}
-		root.RegisterFlagCompletionFunc(name, func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-			directive := cobra.ShellCompDirectiveNoFileComp
-			all := startingWith(begun, values())
-			if len(all) > 0 && strings.HasSuffix(all[0], ":") {
-				directive |= cobra.ShellCompDirectiveNoSpace
+	inCommand := slices.Contains(words[:len(words)-1], "--")
+	for _, c := range append([]*cobra.Command{root}, root.Commands()...) {
+		for name, values := range flagValues(h) {
+			if c.Flags().Lookup(name) != nil {
+				c.RegisterFlagCompletionFunc(name, completeValue(values))
 			}
-			return all, directive
-		})
+		}
+		if c.Flags().Lookup("path") != nil { // so it chooses sockets
+			c.ValidArgsFunction = h.completeExpression(inCommand)
+		}
 	}
-	isCommand := slices.Contains(words[:len(words)-1], "--")
-	root.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-		if isCommand {
+}
+
+func completeValue(values func() []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		directive := cobra.ShellCompDirectiveNoFileComp
+		all := startingWith(begun, values())
+		if len(all) > 0 && strings.HasSuffix(all[0], ":") {
+			directive |= cobra.ShellCompDirectiveNoSpace
+		}
+		return all, directive
+	}
+}
+
+// completeExpression leaves to the shell the command after --, and a path that
+// no socket has: it may be a directory, or of a socket yet to come.
+func (h *host) completeExpression(inCommand bool) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if inCommand {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		all := startingWith(begun, h.continuations(args, begun))
 		if strings.HasPrefix(begun, "/") && len(all) == 0 {
-			return nil, cobra.ShellCompDirectiveDefault // of files, for a directory or a socket yet to come
+			return nil, cobra.ShellCompDirectiveDefault
 		}
 		return all, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -138,12 +150,12 @@ func startingWith(begun string, all []string) []string {
 }
 
 // knownNames passes on what cobra offers, a line a call, but for long names of
-// one letter: -w has no other name.
+// one letter (-w has no other name), and its own help command, which has none.
 type knownNames struct{ io.Writer }
 
 func (k knownNames) Write(line []byte) (int, error) {
 	name, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte("\t"))
-	if len(name) == 3 && bytes.HasPrefix(name, []byte("--")) {
+	if len(name) == 0 || len(name) == 3 && bytes.HasPrefix(name, []byte("--")) {
 		return len(line), nil
 	}
 	return k.Writer.Write(line)

@@ -1,5 +1,10 @@
 package main
 
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
 // What a shell says of options and subcommands beside their names; messages.go
 // has the rest of the wording.
 
@@ -11,6 +16,19 @@ const (
 	shortCompletion = "write a script for a shell"
 	forAllUsers     = "for all users"
 )
+
+// addFlagWords says what each option of a command and its subcommands does,
+// unless that has been said.
+func addFlagWords(c *cobra.Command) {
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Usage == "" {
+			f.Usage = flagWords(f.Name)
+		}
+	})
+	for _, sub := range c.Commands() {
+		addFlagWords(sub)
+	}
+}
 
 // flagWords is what an option does, by its name among the flags.
 func flagWords(name string) string {

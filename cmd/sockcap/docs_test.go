@@ -22,9 +22,9 @@ func pending() []string { return []string{"--redact", "-Z", "--", "list", "top"}
 // commands is the whole command line, with every subcommand, by what a user
 // types.
 func commands() map[string]*cobra.Command {
-	h := testHost()
-	root := newCommand(h, nil)
-	root.AddCommand(subcommands(h)...)
+	root := commandLine()
+	root.AddCommand(subcommands(testHost())...)
+	addFlagWords(root)
 	all := make(map[string]*cobra.Command)
 	var add func(c *cobra.Command)
 	add = func(c *cobra.Command) {
@@ -38,6 +38,9 @@ func commands() map[string]*cobra.Command {
 	add(root)
 	return all
 }
+
+// commandLine is what parses these arguments.
+func commandLine(args ...string) *cobra.Command { return newCommand(testHost(), args) }
 
 // names is every way to write each of the flags, without dashes where that is
 // a letter: "w", "--linktype".
@@ -291,7 +294,7 @@ func TestExamples(t *testing.T) {
 	count := 0
 	for _, args := range append(calls(examples), calls(strings.Join(blocks, "\n"))...) {
 		count++
-		if err := newCommand(testHost(), args).ParseFlags(args); err != nil && !isSubcommand(args) {
+		if err := commandLine(args...).ParseFlags(args); err != nil && !isSubcommand(args) {
 			t.Errorf("sockcap %s: %v", strings.Join(args, " "), err)
 		}
 	}
@@ -351,7 +354,7 @@ func TestScriptsCover(t *testing.T) {
 
 // noteUse notes which options, and values of them, a call has.
 func noteUse(used map[string]bool, args []string) {
-	c, rest, err := newCommand(testHost(), args).Find(args)
+	c, rest, err := commandLine(args...).Find(args)
 	if err != nil {
 		return
 	}

@@ -317,7 +317,6 @@ func newCommand(h *host, args []string) *cobra.Command {
 		},
 	}
 	r.define(root.Flags())
-	root.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = flagWords(f.Name) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	for _, c := range subcommands(h) {
@@ -325,6 +324,7 @@ func newCommand(h *host, args []string) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	addFlagWords(root)
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
 	root.SetOut(h.stdout)
 	root.SetErr(io.Discard)
