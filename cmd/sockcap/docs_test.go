@@ -17,7 +17,18 @@ import (
 
 // pending is what the documents may name already: options (as flagName has
 // them) and subcommands that are being built. Who adds one takes it from here.
-func pending() []string { return []string{"--redact", "-Z", "--", "list", "top"} }
+func pending() []string { return []string{"--redact", "-Z", "list", "top"} }
+
+// TestPending: what is there is not pending any more.
+func TestPending(t *testing.T) {
+	all := commands()
+	options := names(all["sockcap"].Flags())
+	for _, name := range pending() {
+		if options[name] != nil || all["sockcap "+name] != nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
 
 // commands is the whole command line, with every subcommand, by what a user
 // types.
@@ -71,7 +82,7 @@ func documented(t *testing.T, what string, have []string, commands ...*cobra.Com
 		}
 	}
 	for _, name := range have {
-		if all[name] == nil && !slices.Contains(pending(), name) {
+		if all[name] == nil && name != "--" && !slices.Contains(pending(), name) {
 			t.Errorf("%s names %s, which is no option", what, name)
 		}
 	}
@@ -123,12 +134,32 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(c.Long, path) {
 			t.Errorf("%s --help does not say how to call it", path)
 		}
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !strings.Contains(c.Long, flagName(f)) {
-				t.Errorf("%s --help does not name %s", path, flagName(f))
+		named := optionsIn(c.Long)
+		for name, f := range names(c.Flags()) {
+			if name == flagName(f) && !slices.Contains(named, name) {
+				t.Errorf("%s --help does not name %s", path, name)
 			}
-		})
+		}
+		for _, name := range named {
+			if !family(c, name) && name != "-h" && name != "--help" {
+				t.Errorf("%s --help names %s, which is no option", path, name)
+			}
+		}
 	}
+}
+
+// family reports whether a subcommand, or one beside or below it, has this
+// option: they share a help.
+func family(c *cobra.Command, option string) bool {
+	for c.Parent().HasParent() {
+		c = c.Parent()
+	}
+	for _, c := range append([]*cobra.Command{c}, c.Commands()...) {
+		if names(c.Flags())[option] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // TestCompletionWords: each option and subcommand says what it does where a
