@@ -174,7 +174,7 @@ func TestBesideTcpdump(t *testing.T) {
 		{"-Ax", dumps, 55},
 		{"-xX -c 5", dumps, 13},
 		{"-# -ttt less 36", heads, 4},
-		{"-tt greater 300", heads, 2},
+		{"-# -tt greater 300", heads, 2},
 		{"-tt less 20 or greater 301", heads, 2},
 		{"-tt not ( less 20 or greater 301 )", heads, 6},
 		{"-tt len < 37", heads, 4},
