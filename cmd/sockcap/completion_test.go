@@ -111,3 +111,19 @@ func TestContinuations(t *testing.T) {
 		t.Errorf("an empty /proc has %q", got)
 	}
 }
+
+// FuzzSockets: whatever /proc/net/unix says, what a shell gets are single
+// words that begin as addresses do.
+func FuzzSockets(f *testing.F) {
+	f.Add([]byte("Num RefCount\n0: 2 0 10000 1 1 7 /run/a\n0: 2 0 10000 1 1 8 @b\x00\n"))
+	f.Add([]byte("0: 2 0 10000 1 1 7 /run/a b\n       /\n0: 2 0 1 1 1 7 \x1b[2J\n"))
+	f.Fuzz(func(t *testing.T, table []byte) {
+		h := testHost()
+		h.proc = fstest.MapFS{"net/unix": {Data: table}}
+		for _, s := range h.sockets() {
+			if !isPlain(s) || s[0] != '/' && s[0] != '@' {
+				t.Errorf("%q is offered", s)
+			}
+		}
+	})
+}
