@@ -372,14 +372,7 @@ func TestNotRoot(t *testing.T) {
 		}
 		return
 	}
-	dir, err := os.MkdirTemp("", "nobody") // t.TempDir's parent is closed to others
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := publicDir(t)
 	cmd := exec.Command(copyOfSelf(t, dir), "-test.run=^TestNotRoot$")
 	cmd.Dir = dir
 	cmd.Env = []string{asNobody + "=1"}
@@ -393,6 +386,21 @@ func TestNotRoot(t *testing.T) {
 			t.Errorf("got %s, want %q in it", out, want)
 		}
 	}
+}
+
+// publicDir is a directory that others may read: t.TempDir's parent is closed
+// to them, and TMPDIR may lie anywhere.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // copyOfSelf copies this binary to where others may run it.
