@@ -100,8 +100,10 @@ func groundTruth(t *testing.T, o Options, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := newClock()
 	captured := startCapture(t, o)
 	truths := runCases(t, w, names)
+	stepped := time.Duration(newClock().offset - before.offset).Abs()
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}
@@ -111,6 +113,7 @@ func groundTruth(t *testing.T, o Options, seed uint64) {
 	skipped := o.Hooks == hooksFentry && preemptible() && stats.LostMissed > 0
 	var exact, marked, wrong int
 	for _, truth := range truths {
+		truth.Stepped = stepped
 		r := workload.Compare(truth, packets)
 		switch {
 		case r.Verdict == workload.Exact:

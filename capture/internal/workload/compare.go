@@ -368,6 +368,6 @@ func (c *comparison) flowIndex(p *pcapng.Packet, flows []int) int {
 }
 
 // slack is by how much a record's time may lie outside the call that it
-// belongs to: the kernel's monotonic clock is mapped to wall clock, and wall
-// clock may be adjusted meanwhile.
+// belongs to: the kernel's monotonic clock is mapped to wall clock. By how much
+// wall clock was set meanwhile comes on top of it (Truth.Stepped).
 const slack = 50 * time.Millisecond

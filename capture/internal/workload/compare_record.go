@@ -125,7 +125,8 @@ func (k *flowCheck) checkStamp(p *pcapng.Packet, x *Send) {
 	} else if k.f.Orphan {
 		until = p.Time // the collector works when it likes, also after the case
 	}
-	if at.Before(from.Add(-slack)) || at.After(until.Add(slack)) {
+	may := slack + k.truth.Stepped
+	if at.Before(from.Add(-may)) || at.After(until.Add(may)) {
 		k.differ(k.i, false, "%s: the time is not between %s and %s", describe(p),
 			from.UTC().Format("05.000000"), until.UTC().Format("05.000000"))
 	}

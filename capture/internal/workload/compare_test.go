@@ -329,3 +329,17 @@ func spoil(t *testing.T, truth *Truth) {
 		}
 	}
 }
+
+// TestSteppedClock: where the wall clock was set during a capture, as on a
+// machine that was just resumed, times may differ by that, and by no more.
+func TestSteppedClock(t *testing.T) {
+	truth := synthetic(pcapng.Stream)
+	truth.Stepped = 2 * time.Second
+	for late, want := range map[time.Duration]Verdict{2 * time.Second: Exact, -2 * time.Second: Exact, 3 * time.Second: Wrong} {
+		p := perfect(truth)
+		p[index5(p)].OwnTime = p[index5(p)].OwnTime.Add(late)
+		if r := Compare(truth, p); r.Verdict != want {
+			t.Errorf("%v late: %v, want verdict %v", late, r, want)
+		}
+	}
+}

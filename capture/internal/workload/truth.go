@@ -15,6 +15,10 @@ type Truth struct {
 	Tasks      []Task
 	Sends      []Send
 	Flows      []Flow
+
+	// Stepped is by how much the wall clock was set during the capture, which
+	// keeps the clock that it began with: who starts it finds out.
+	Stepped time.Duration
 }
 
 // Task is a thread that sent or read.
