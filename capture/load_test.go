@@ -69,7 +69,7 @@ func (o *overload) flood(t *testing.T, set string) (got []*pcapng.Packet, stats 
 	gate, stuck := make(chan struct{}), make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
 	first := true
-	l := startLive(t, Options{Hooks: set, BufferSize: o.ring, Immediate: true}, func(c *pcapng.Packet) {
+	l := startBlind(t, Options{Hooks: set, BufferSize: o.ring, Immediate: true}, func(c *pcapng.Packet) {
 		if first && from(a)(c) {
 			first = false
 			close(stuck)

@@ -53,12 +53,37 @@ type live struct {
 // each, if it is not nil, with every packet.
 func startLive(t *testing.T, o Options, each func(*pcapng.Packet)) *live {
 	t.Helper()
+	s, cancel := begin(t, o)
+	return gather(t, s, cancel, each)
+}
+
+// startBlind is startLive of a session that does not look for what others have
+// left unread, of which there may be much on a machine.
+func startBlind(t *testing.T, o Options, each func(*pcapng.Packet)) *live {
+	t.Helper()
+	s, cancel := begin(t, o)
+	if s.progs.iter != nil {
+		if err := s.progs.iter.Close(); err != nil {
+			t.Error(err)
+		}
+		s.progs.iter = nil
+	}
+	return gather(t, s, cancel, each)
+}
+
+func begin(t *testing.T, o Options) (*Session, context.CancelFunc) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := Start(ctx, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
 	}
+	return s, cancel
+}
+
+// gather gathers the packets of a session that has just begun.
+func gather(t *testing.T, s *Session, cancel context.CancelFunc, each func(*pcapng.Packet)) *live {
 	l := &live{t: t, s: s, cancel: cancel, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	go func() {
 		defer close(l.done)
