@@ -150,7 +150,7 @@ func (x *extcapFlags) run(ctx context.Context, h *host, r *raw, s *pflag.FlagSet
 	if err != nil { // -w would make a file
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := h.untilSignal(ctx)
 	defer stop()
 	r.write = x.fifo
 	f, err := x.flags(r, s)

@@ -197,6 +197,9 @@ func TestExtcapLosses(t *testing.T) {
 	}
 
 	w = openWindow(t, "odd", false)
+	if _, err := io.ReadFull(w.file, make([]byte, 12)); err != nil { // only a capture that has begun loses anything
+		t.Fatal(err)
+	}
 	go io.Copy(io.Discard, w.file)
 	w.signal(unix.SIGTERM)
 	if _, stderr := w.end(0); stderr != "sockcap: warning: "+lossesOfOdd+"\n" {

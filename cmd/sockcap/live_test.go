@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,7 +53,7 @@ func prepareProcess(t *testing.T, fake string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // can only fail
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // can only fail
 	t.Cleanup(cancel)
 	p := &process{Cmd: exec.CommandContext(ctx, exe), t: t}
 	p.Args = append([]string{"sockcap"}, args...)
@@ -124,6 +126,59 @@ func TestSignalTwice(t *testing.T) {
 	if _, stderr := p.end(0); !strings.Contains(stderr, "\n4 packets captured\n") {
 		t.Errorf("stderr %q", stderr)
 	}
+}
+
+// TestSignalIgnored: under nohup(1), SIGHUP does not end a capture. SIGINT does
+// even where it was ignored.
+func TestSignalIgnored(t *testing.T) {
+	p := prepareProcess(t, "http", "-l")
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(linkedSelf(t, p.Path), "sockcap")
+	p.Path, p.Args = sh, []string{"sh", "-c", `trap '' HUP INT; exec "$0" -l`, exe}
+	stderr, err := p.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stderr = bufio.NewReader(stderr)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.expect(p.stdout, "stream close\n")
+	if !ignores(t, p.Process.Pid, unix.SIGHUP) {
+		t.Error("SIGHUP is not ignored any more")
+	}
+	p.signal(unix.SIGHUP)
+	p.signal(unix.SIGINT)
+	p.end(0)
+}
+
+// ignores reports whether a process ignores a signal: proc_pid_status(5).
+func ignores(t *testing.T, pid int, s syscall.Signal) bool {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "\nSigIgn:\t")
+	digits, _, _ := strings.Cut(after, "\n")
+	mask, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mask>>(s-1)&1 != 0
+}
+
+// linkedSelf is a directory in which this binary is called sockcap.
+func linkedSelf(t *testing.T, exe string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(exe, filepath.Join(dir, "sockcap")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestSignalsTell(t *testing.T) {

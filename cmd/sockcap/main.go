@@ -33,6 +33,10 @@ type host struct {
 
 	proc       fs.FS           // /proc, for completions
 	candidates func() []string // hook sets, as capture.Candidates
+
+	// sameSignal is how long after a signal another one of them means no more
+	// than the first: timeout(1) sends two, and so does Ctrl-C with some wrappers.
+	sameSignal time.Duration
 }
 
 // session is a running capture: a *capture.Session, whose methods say more.
@@ -59,6 +63,7 @@ func main() {
 
 		proc:       os.DirFS("/proc"),
 		candidates: capture.Candidates,
+		sameSignal: time.Second,
 	}
 	os.Exit(h.main(os.Args[1:]))
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -26,9 +27,27 @@ var update = flag.Bool("update", false, "rewrite the goldens: look at the differ
 // TestMain makes the test binary the command itself when it is called by the
 // name sockcap: in scripts, and in tests that send signals.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(settled{m}, map[string]func(){
 		"sockcap": func() { os.Exit(testHost().main(os.Args[1:])) },
 	})
+}
+
+// settled runs the tests in the same surroundings everywhere.
+type settled struct{ *testing.M }
+
+func (m settled) Run() int {
+	unix.Umask(0o022)
+	for _, name := range []string{"SUDO_UID", "SUDO_GID", "NO_COLOR"} {
+		os.Unsetenv(name)
+	}
+	// What nohup(1), or a shell for what it runs in the background, lets us
+	// ignore is not inherited by who has a handler for it.
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+	return m.M.Run()
 }
 
 // testHost is the real one but for the kernel's side, which SOCKCAP_FAKE
@@ -39,7 +58,7 @@ func testHost() *host {
 		now:      func() time.Time { return at(0) },
 		getenv:   os.Getenv,
 		zone:     time.UTC,
-		patience: 10 * time.Second,
+		patience: time.Minute,
 		tick:     5 * time.Millisecond,
 		start:    startFake(os.Getenv("SOCKCAP_FAKE")),
 		sets:     fakeSets,
@@ -47,6 +66,7 @@ func testHost() *host {
 
 		proc:       os.DirFS(cmp.Or(os.Getenv("SOCKCAP_PROC"), "/proc")),
 		candidates: func() []string { return []string{"fentry", "tracepoint"} },
+		sameSignal: time.Minute, // as long as that, a busy machine may take for two
 	}
 }
 

@@ -22,7 +22,7 @@ func run(ctx context.Context, h *host, f *flags) error {
 	if f.listLink {
 		return printLinkTypes(h.stdout)
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := h.untilSignal(ctx)
 	defer stop()
 	if len(f.read) > 0 {
 		return unlessEnded(ctx, readFiles(ctx, h, f))

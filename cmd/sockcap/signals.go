@@ -8,17 +8,24 @@ import (
 	"time"
 )
 
-// sameSignal is how long after a signal another one of them means no more than the
-// first: timeout(1) sends two, and so does Ctrl-C with some wrappers.
-const sameSignal = time.Second
-
 // untilSignal returns a context that ends with the first SIGINT, SIGTERM or
-// SIGHUP. A while later those signals kill again, so that one more Ctrl-C gets
-// rid of a sockcap that cannot end because nobody reads what it writes.
-func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
-	return ctx, stop
+// SIGHUP. As in tcpdump, SIGHUP stays ignored if it was when we were started,
+// as under nohup(1); SIGINT does not, which a script's shell lets us ignore in
+// the background, and then sends us. A while later those signals kill again, so
+// that one more Ctrl-C gets rid of a sockcap that cannot end because nobody
+// reads what it writes.
+func (h *host) untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
+	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(parent, ends...)
+	context.AfterFunc(ctx, func() { time.AfterFunc(h.sameSignal, stop) })
+	return ctx, func() {
+		if ctx.Err() == nil { // else the same signal may come again until we have exited
+			stop()
+		}
+	}
 }
 
 // onSignals calls usr1 and usr2 when those signals come, one call at a time,
