@@ -20,7 +20,7 @@ func TestAsCaller(t *testing.T) {
 	if err := os.WriteFile(secret, encode(t, httpPackets()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	public, err := os.MkdirTemp("", "caller")
+	public, err := os.MkdirTemp("/tmp", "caller")
 	if err != nil {
 		t.Fatal(err)
 	}

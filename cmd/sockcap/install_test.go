@@ -36,7 +36,7 @@ type installation struct {
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sockcap") // not TempDir, which is closed to others
+	dir, err := os.MkdirTemp("/tmp", "sockcap") // not TempDir, which is closed to others
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,12 @@ var update = flag.Bool("update", false, "rewrite the goldens: look at the differ
 // name sockcap: in scripts, and in tests that send signals.
 func TestMain(m *testing.M) {
 	testscript.Main(settled{m}, map[string]func(){
-		"sockcap": func() { os.Exit(testHost().main(os.Args[1:])) },
+		"sockcap": func() {
+			if os.Getenv("SOCKCAP_FAKE") == "none" {
+				main()
+			}
+			os.Exit(testHost().main(os.Args[1:]))
+		},
 	})
 }
 
@@ -51,7 +56,7 @@ func (m settled) Run() int {
 }
 
 // testHost is the real one but for the kernel's side, which SOCKCAP_FAKE
-// chooses, and the time zone.
+// chooses (none: the real command), and the time zone.
 func testHost() *host {
 	return &host{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
