@@ -51,7 +51,10 @@ func commands() map[string]*cobra.Command {
 }
 
 // commandLine is what parses these arguments.
-func commandLine(args ...string) *cobra.Command { return newCommand(testHost(), args) }
+func commandLine(args ...string) *cobra.Command {
+	c, _ := newCommand(testHost(), args)
+	return c
+}
 
 // names is every way to write each of the flags, without dashes where that is
 // a letter: "w", "--linktype".

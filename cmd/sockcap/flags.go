@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -62,6 +64,7 @@ type raw struct {
 	hex, hexText, time, verbose           int
 	color                                 string
 	help, version                         bool
+	helpErr                               error // cobra has no other place for it
 	rotation                              rawRotation
 	filter                                rawFilter
 }
@@ -297,7 +300,7 @@ func (r *raw) setLinkType(s *pflag.FlagSet, f *flags) error {
 
 // newCommand is the command line. Only its first word can name a subcommand:
 // later ones are paths.
-func newCommand(h *host, args []string) *cobra.Command {
+func newCommand(h *host, args []string) (*cobra.Command, *raw) {
 	var r raw
 	root := &cobra.Command{
 		Use:           "sockcap",
@@ -332,6 +335,12 @@ func newCommand(h *host, args []string) *cobra.Command {
 		h.addCompletions(root, words)
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrongUsage(c, flagError(err)) })
-	root.SetHelpFunc(func(c *cobra.Command, _ []string) { io.WriteString(h.stdout, c.Long) })
-	return root
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { r.helpErr = printHelp(h.stdout, c.Long) })
+	return root, &r
+}
+
+// execute runs the command line.
+func execute(ctx context.Context, h *host, args []string) error {
+	root, r := newCommand(h, args)
+	return errors.Join(root.ExecuteContext(ctx), r.helpErr)
 }

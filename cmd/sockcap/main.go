@@ -84,7 +84,7 @@ func (h *host) main(args []string) int {
 	if isExtcap(args) {
 		return h.report(unlessEnded(ctx, h.extcap(ctx, args)))
 	}
-	return h.report(unlessEnded(ctx, newCommand(h, args).ExecuteContext(ctx)))
+	return h.report(unlessEnded(ctx, execute(ctx, h, args)))
 }
 
 // isBrokenPipe reports whether whoever read our output went away: no error,

@@ -26,6 +26,12 @@ import (
 	"github.com/sockcap/sockcap/wireshark"
 )
 
+// printHelp is --help.
+func printHelp(w io.Writer, help string) error {
+	_, err := io.WriteString(w, help)
+	return err
+}
+
 // The words in a line's brackets, after a number or alone.
 const (
 	markDropped     = "packets lost before"
