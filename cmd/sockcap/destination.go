@@ -125,6 +125,9 @@ func (d *destination) Write(p []byte) (int, error) {
 func create(ctx context.Context, h *host, name string) (f *os.File, created bool, err error) {
 	const flags = os.O_WRONLY | unix.O_NOFOLLOW | unix.O_NOCTTY
 	if n, ok := descriptor(name); ok {
+		if err := checkInherited(n, name); err != nil {
+			return nil, false, err
+		}
 		fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			return nil, false, &fs.PathError{Op: "open", Path: name, Err: err}
@@ -164,11 +167,27 @@ func create(ctx context.Context, h *host, name string) (f *os.File, created bool
 }
 
 // descriptor is the number in /dev/fd/N, which is what a shell puts in place
-// of >(command).
+// of >(command), and in its other name, /proc/self/fd/N.
 func descriptor(name string) (int, bool) {
-	digits, ok := strings.CutPrefix(name, "/dev/fd/")
-	n, err := strconv.Atoi(digits)
-	return n, ok && err == nil && n >= 0
+	for _, dir := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		digits, ok := strings.CutPrefix(name, dir)
+		n, err := strconv.Atoi(digits)
+		if ok && err == nil && strconv.Itoa(n) == digits && n >= 0 {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// checkInherited refuses a descriptor unless whoever started us has left it
+// open for us. All others are closed on exec, among them those that we have
+// opened ourselves.
+func checkInherited(n int, name string) error {
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return errNotInherited(name)
+	}
+	return nil
 }
 
 // openFifo opens a fifo, which waits for its reader. When ctx is done before

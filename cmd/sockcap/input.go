@@ -21,6 +21,11 @@ type input struct {
 // for a fifo's writer, reading does.
 func openInput(ctx context.Context, h *host, name string) (*input, error) {
 	in := &input{file: h.stdin, ctx: ctx}
+	if n, ok := descriptor(name); ok {
+		if err := checkInherited(n, name); err != nil {
+			return nil, err
+		}
+	}
 	if !isStdin(name) {
 		err := asCaller(func() (err error) {
 			in.file, err = os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)

@@ -151,6 +151,11 @@ func errOneFile(name string) error {
 	return usage("%s: is no file, so there is none to follow it: -C and -G need a file", quoteName(name))
 }
 
+// errNotInherited is about /dev/fd/N.
+func errNotInherited(name string) error {
+	return fmt.Errorf("open %s: whoever started sockcap has left no such descriptor open", quoteName(name))
+}
+
 // errSymlink and errForeignFile refuse to write where someone else decided.
 func errSymlink(name string) error {
 	return fmt.Errorf("open %s: is a symbolic link, name the file itself", name)
