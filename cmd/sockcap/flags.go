@@ -278,7 +278,7 @@ func (r *raw) setOutput(s *pflag.FlagSet, f *flags) error {
 	case f.text && isStdout(f.write) && (f.textFile == "" || isStdout(f.textFile)):
 		return usage("packets and text cannot both go to standard output")
 	case f.text && f.write != "" && f.write == f.textFile:
-		return usage("-w and --output both name %s: name another file for the text", quoteName(f.write))
+		return errTwoOutputs(f.write)
 	}
 	if f.textFile != "" {
 		f.flush = true

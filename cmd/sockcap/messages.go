@@ -147,6 +147,15 @@ func errSameFile(name string) error {
 	return usage("%s: read and written at once, name another file to write", quoteName(name))
 }
 
+// errTwoOutputs is about a file by the name that the text has.
+func errTwoOutputs(name string) error {
+	return usage("-w and --output both name %s: name another file for the text", quoteName(name))
+}
+
+func errStdoutToo(name string) error {
+	return usage("-w %s: standard output goes there too, name another file", quoteName(name))
+}
+
 func errOneFile(name string) error {
 	return usage("%s: is no file, so there is none to follow it: -C and -G need a file", quoteName(name))
 }

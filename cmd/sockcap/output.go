@@ -108,6 +108,13 @@ func openOutput(ctx context.Context, h *host, f *flags, began time.Time) (*outpu
 			return nil, err
 		}
 		o.text = d
+		if o.file != nil && isOneFile(o.file.File, d.File) {
+			o.abandon()
+			if isStdout(name) {
+				return nil, errStdoutToo(o.file.name)
+			}
+			return nil, errTwoOutputs(name)
+		}
 		o.atOnce = o.atOnce || isTerminal(d.File)
 		o.pr.color = wantsColor(f.color, d.File, h.getenv)
 	}

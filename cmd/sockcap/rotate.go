@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -115,8 +116,8 @@ func (o *output) checkNext(d *destination) error {
 			return errSameFile(d.name)
 		}
 	}
-	if o.text != nil && sameFile(o.text.File, d.File) {
-		return usage("-w and --output both name %s: name another file for the text", quoteName(d.name))
+	if o.text != nil && isOneFile(o.text.File, d.File) {
+		return errTwoOutputs(d.name)
 	}
 	return nil
 }
@@ -125,6 +126,17 @@ func (o *output) checkNext(d *destination) error {
 func sameFile(a, b *os.File) bool {
 	first, err := a.Stat()
 	if err != nil || !first.Mode().IsRegular() {
+		return false
+	}
+	second, err := b.Stat()
+	return err == nil && os.SameFile(first, second)
+}
+
+// isOneFile reports whether what is written to a and to b gets mixed, as in one
+// regular file, pipe or socket; /dev/null takes all.
+func isOneFile(a, b *os.File) bool {
+	first, err := a.Stat()
+	if err != nil || first.Mode()&(fs.ModeDevice|fs.ModeDir) != 0 {
 		return false
 	}
 	second, err := b.Stat()
