@@ -142,7 +142,7 @@ func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 func (r *raw) setCapture(s *pflag.FlagSet, f *flags) error {
 	switch {
 	case !slices.Contains([]string{"auto", "fentry", "kprobe", "tracepoint"}, r.hooks):
-		return wrongChoice("-i", r.hooks, "auto, fentry, kprobe or tracepoint")
+		return wrongHooks(r.hooks)
 	case !slices.Contains([]string{"auto", "exact"}, r.senders):
 		return wrongChoice("--senders", r.senders, "auto or exact")
 	case r.snaplen < 0 || r.snaplen > maxSnaplen:
@@ -177,15 +177,17 @@ func (r *raw) setInput(s *pflag.FlagSet, f *flags) error {
 		return usage("-r names standard input %d times, it can be read once", stdin)
 	}
 	f.count, f.read = uint64(r.count), r.read
+	for _, name := range []string{"buffer-size", "interface", "senders", "stats-interval"} {
+		if given := s.Lookup(name); len(f.read) > 0 && given.Changed {
+			return notReading(flagName(given))
+		}
+	}
 	if !s.Changed("stats-interval") {
 		return nil
 	}
 	var ok bool
 	if f.stats, ok = parseInterval(r.stats); !ok {
-		return wrongChoice("--stats-interval", r.stats, "seconds, or a time as 500ms or 1m30s")
-	}
-	if len(f.read) > 0 {
-		return usage("--stats-interval is about a capture, and -r is none")
+		return wrongChoice("--stats-interval", r.stats, "seconds, or a time as 500ms or 1m30s, from 1ms on")
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -74,6 +75,19 @@ func wrongUsage(c *cobra.Command, err error) error {
 
 func wrongChoice(flag, got, choices string) error {
 	return usage("%s %q: expected %s", flag, got, choices)
+}
+
+// wrongHooks is about -i, after which tcpdump's users name an interface.
+func wrongHooks(got string) error {
+	return &errUsage{
+		text: fmt.Sprintf("-i %q: expected auto, fentry, kprobe or tracepoint", got),
+		hint: "-i takes a set of hooks in the kernel, Unix domain sockets have no interfaces; sockcap -D lists the sets",
+	}
+}
+
+// notReading is about a flag that only a capture can heed.
+func notReading(flag string) error {
+	return usage("%s is about a capture, and -r is none", flag)
 }
 
 func outOfRange[T, B int | int64](flag string, got T, lowest, highest B) error {
@@ -194,6 +208,8 @@ func flagError(err error) error {
 		return usage("-%s needs a value", missing.GetSpecifiedName())
 	case errors.As(err, &missing):
 		return usage("--%s needs a value", missing.GetSpecifiedName())
+	case errors.As(err, &invalid) && errors.Is(invalid, strconv.ErrRange):
+		return usage("%s %q: out of range", flagName(invalid.GetFlag()), invalid.GetValue())
 	case errors.As(err, &invalid):
 		return usage("%s %q: expected a whole number", flagName(invalid.GetFlag()), invalid.GetValue())
 	}

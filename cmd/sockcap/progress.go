@@ -12,17 +12,19 @@ import (
 	"github.com/sockcap/sockcap/capture"
 )
 
+// minInterval is the shortest --stats-interval: more often, nobody reads it.
+const minInterval = time.Millisecond
+
 // parseInterval reads a duration in Go's syntax, or seconds.
 func parseInterval(text string) (time.Duration, bool) {
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+	d, err := time.ParseDuration(text)
+	if seconds, e := strconv.ParseFloat(text, 64); e == nil {
 		if !(seconds <= math.MaxInt32) {
 			return 0, false
 		}
-		d := time.Duration(seconds * float64(time.Second))
-		return d, d > 0
+		d, err = time.Duration(seconds*float64(time.Second)), nil
 	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil && d > 0
+	return d, err == nil && d >= minInterval
 }
 
 // every calls f again and again, until the returned function is called, which

@@ -18,6 +18,7 @@ func TestInterval(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"10": 10 * time.Second, "0.5": time.Second / 2, "1m30s": 90 * time.Second, "7ms": 7 * time.Millisecond,
 		"": 0, "0": 0, "-1": 0, "-1s": 0, "1x": 0, "NaN": 0, "Inf": 0, "1e10": 0, "1e-10": 0,
+		"1ms": time.Millisecond, "0.001": time.Millisecond, "999us": 0, "1ns": 0, "0.0009": 0, "-1e10": 0, "9999999999h": 0, "2147483648": 0,
 	} {
 		if got, ok := parseInterval(text); ok != (want != 0) || ok && got != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got, ok, want)

@@ -109,7 +109,7 @@ func (f *flags) setLimits(all []string) error {
 			if err != nil || !(seconds > 0 && seconds <= math.MaxInt32) {
 				return wrongChoice("-a", text, fmt.Sprintf("duration: and up to %d seconds after it", math.MaxInt32))
 			}
-			f.limits.duration = time.Duration(seconds * float64(time.Second))
+			f.limits.duration = max(time.Duration(seconds*float64(time.Second)), 1) // 0 would be no end
 		case what == "filesize" && err == nil && n > 0 && n <= math.MaxInt64/1000:
 			if f.write == "" {
 				return usage("-a %s is about the file after -w, and there is no -w", text)
