@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Options struct {
 	Senders    string   // "", "auto" or "exact": how the tracepoint set learns who sent
 	BufferSize int      // bytes of the ring buffer, rounded up to a power of two; 0: from memory
 	Snaplen    int      // bytes of payload a record; 0: all
+	Redact     bool     // no payload at all: it does not leave the kernel
 	Paths      []string // keep only sockets with these addresses; none: all
 	Immediate  bool     // hand out each packet at once, where else later news could still put it in order, or mark it
 
@@ -31,6 +33,17 @@ type Options struct {
 	// files too. It is evaluated in user space, on each packet of its own:
 	// the kernel side hands everything over.
 	Filter *filter.Expr
+}
+
+// snaplen is how many bytes of a unit the kernel side hands over at most.
+func (o *Options) snaplen() uint32 {
+	switch {
+	case o.Redact:
+		return 0
+	case o.Snaplen > 0:
+		return uint32(min(o.Snaplen, math.MaxUint32))
+	}
+	return math.MaxUint32
 }
 
 // Stats counts what a session saw, in packets unless said otherwise.
@@ -103,11 +116,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		clock:  newClock(), sockets: newSockets(),
 		waiting: waiting{shown: newGenerations[uint64, shownUnit](maxWaiting)},
 	}
-	snaplen := uint32(1<<32 - 1)
-	if o.Snaplen > 0 {
-		snaplen = uint32(o.Snaplen)
-	}
-	s.units = newAssembler(s.sockets, snaplen, bootTime, s.release)
+	s.units = newAssembler(s.sockets, o.snaplen(), bootTime, s.release)
 	if !o.Immediate {
 		s.order.window = int64(orderWindow)
 	}

@@ -23,10 +23,10 @@ import (
 )
 
 // TestSnaplen: a cut record has the first bytes, says that it is cut, and
-// stands for as many bytes as were sent.
+// stands for as many bytes as were sent; 0 here is Redact, nothing of any.
 func TestSnaplen(t *testing.T) {
 	eachSet(t, func(t *testing.T, set string) {
-		for _, snaplen := range []int{65, 4097, 40_000} {
+		for _, snaplen := range []int{0, 65, 4097, 40_000} {
 			t.Run(strconv.Itoa(snaplen), func(t *testing.T) { testSnaplen(t, set, snaplen) })
 		}
 	})
@@ -34,7 +34,7 @@ func TestSnaplen(t *testing.T) {
 
 func testSnaplen(t *testing.T, set string, snaplen int) {
 	inParallel(t)
-	l := startLive(t, Options{Hooks: set, Snaplen: snaplen}, nil)
+	l := startLive(t, Options{Hooks: set, Snaplen: snaplen, Redact: snaplen == 0}, nil)
 	p := newPuppet(t, workload.PuppetConfig{})
 	var sockets []workload.End
 	sizes := []int{1, 63, 64, 65, 4096, 4097, 33_000, 40_001, 100_003}
@@ -52,7 +52,7 @@ func testSnaplen(t *testing.T, set string, snaplen int) {
 		return true
 	})
 	all, stats := l.end()
-	if stats.Dropped() != 0 || stats.LostBytes != 0 {
+	if stats.Dropped() != 0 || stats.LostBytes != 0 || stats.Unreadable != 0 {
 		t.Errorf("lost: %+v", stats)
 	}
 	for _, a := range sockets {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 
 	"github.com/cilium/ebpf/btf"
@@ -41,7 +40,7 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 	p := &plan{set: set, knobs: bpf.Knobs{
 		SelfPID:           uint32(os.Getpid()),
 		WakeupBytes:       uint64(o.BufferSize / 4),
-		Snaplen:           math.MaxUint32,
+		Snaplen:           o.snaplen(),
 		PageSize:          uint32(os.Getpagesize()),
 		ThreadSize:        uint32(max(16384, os.Getpagesize())),
 		GCReorders:        !hasStruct("unix_vertex"), // v6.10
@@ -52,9 +51,6 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 		ReleaseAt: sym.all("unix_release_sock", "skb_queue_purge", "skb_queue_purge_reason"),
 		AllocAt:   sym.all("__alloc_skb", "kmalloc_reserve", "__kmalloc_reserve"),
 	}}
-	if o.Snaplen > 0 {
-		p.knobs.Snaplen = uint32(min(o.Snaplen, math.MaxUint32))
-	}
 	if o.Immediate {
 		p.knobs.WakeupBytes = 0
 	}
