@@ -36,6 +36,7 @@ type flags struct {
 	listLink bool     // -L
 	read     []string // -r; none: capture
 	count    uint64   // -c; 0: no end
+	keep     int      // -s, --redact: bytes of a packet's payload that go anywhere
 	filter   *filter.Expr
 	explain  bool   // -d
 	write    string // -w, or --output with --format pcapng; empty: no file
@@ -63,6 +64,7 @@ type raw struct {
 	ids, numbers, micro, nano, utc        bool
 	hex, hexText, time, verbose           int
 	color                                 string
+	redact                                bool
 	help, version                         bool
 	helpErr                               error // cobra has no other place for it
 	rotation                              rawRotation
@@ -98,6 +100,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.CountP("n", "n", "")
 	s.Int64VarP(&r.count, "c", "c", 0, "")
 	s.IntVarP(&r.snaplen, "snapshot-length", "s", 0, "")
+	s.BoolVar(&r.redact, "redact", false, "")
 	s.IntVarP(&r.buffer, "buffer-size", "B", 0, "")
 	s.BoolVarP(&r.list, "list-interfaces", "D", false, "")
 	s.StringVarP(&r.hooks, "interface", "i", "auto", "")
@@ -147,14 +150,23 @@ func (r *raw) setCapture(s *pflag.FlagSet, f *flags) error {
 		return wrongChoice("--senders", r.senders, "auto or exact")
 	case r.snaplen < 0 || r.snaplen > maxSnaplen:
 		return outOfRange("-s", r.snaplen, 0, maxSnaplen)
+	case r.redact && r.snaplen > 0:
+		return usage("--redact keeps nothing of a payload, and -s %d some", r.snaplen)
 	case s.Changed("buffer-size") && (r.buffer < 1 || r.buffer > maxBuffer):
 		return outOfRange("-B", r.buffer, 1, maxBuffer)
+	}
+	switch f.keep = maxSnaplen; {
+	case r.redact:
+		f.keep = 0
+	case r.snaplen > 0:
+		f.keep = r.snaplen
 	}
 	f.capture = capture.Options{
 		Hooks:      r.hooks,
 		Senders:    r.senders,
 		BufferSize: r.buffer << 10,
 		Snaplen:    r.snaplen,
+		Redact:     r.redact,
 		Immediate:  r.packets, // -l keeps the order, and waits for it
 	}
 	return nil

@@ -293,9 +293,6 @@ func hintOf(err error) string {
 
 // sayListening is the banner: packets are captured from now on.
 func (h *host) sayListening(hooks string, linkType, snaplen int) {
-	if snaplen == 0 {
-		snaplen = maxSnaplen
-	}
 	h.say("", "listening on %s, link-type %s, snapshot length %d bytes", hooks, linkTypeWords(linkType), snaplen)
 }
 

@@ -49,14 +49,14 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	if err := out.begin(describeHost(s.Hooks()), cancel); err != nil {
 		return errors.Join(err, s.Close(), out.close(nil))
 	}
-	h.sayListening(s.Hooks(), f.linkType, f.capture.Snaplen)
+	h.sayListening(s.Hooks(), f.linkType, f.keep)
 	out.stats = func() pcapng.Stats { return fileStats(s.Stats(), began, h.now()) }
 	if f.limits.duration > 0 {
 		timer := time.AfterFunc(f.limits.duration, cancel)
 		defer timer.Stop()
 	}
 
-	c := copier{out: out, limit: f.count, filter: filter.NewRecords(nil)} // the session has filtered
+	c := copier{out: out, limit: f.count, keep: f.keep, filter: filter.NewRecords(nil)} // the session has filtered
 	stop := onSignals(
 		func() { h.sayStats(c.captured.Load(), s.Stats()) },
 		func() { out.flush() }) // what fails here fails again in the copier
@@ -106,7 +106,10 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 	for _, file := range in.files {
 		h.sayReading(file.name, file.r.LinkType())
 	}
-	c := copier{out: out, limit: f.count, filter: filter.NewRecords(f.filter), done: ctx.Done(), from: in, duration: f.limits.duration}
+	c := copier{
+		out: out, limit: f.count, keep: f.keep, filter: filter.NewRecords(f.filter),
+		done: ctx.Done(), from: in, duration: f.limits.duration,
+	}
 	err = errors.Join(c.copy(in.packets()), out.close(nil))
 	h.sayLeftOut(out.leftOut())
 	return err
@@ -116,6 +119,7 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 type copier struct {
 	out      *output
 	limit    uint64 // of data packets; 0: none
+	keep     int    // bytes of a packet's payload
 	filter   *filter.Records
 	done     <-chan struct{} // ends a file early
 	from     *source         // files, nil for a capture
@@ -135,6 +139,7 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 		case !c.filter.Keep(p):
 			continue
 		}
+		cut(p, c.keep)
 		if c.from != nil {
 			if err := c.out.addHosts(c.from.hosts); err != nil {
 				return err
@@ -159,6 +164,14 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 		}
 	}
 	return nil
+}
+
+// cut leaves the first bytes of p's payload, as many as are to be kept. The
+// kernel side has done so for a capture; tcpdump leaves files as they are.
+func cut(p *pcapng.Packet, keep int) {
+	if len(p.Data) > keep {
+		p.Data, p.Truncated = p.Data[:keep], true
+	}
 }
 
 func isClosed(done <-chan struct{}) bool {

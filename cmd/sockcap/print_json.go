@@ -76,6 +76,9 @@ func (o *object) payload(p *pcapng.Packet) {
 	o.flag("continued", p.Continued)
 	o.flag("more", p.More)
 	o.word("stamp", p.Stamp.String())
+	if len(p.Data) == 0 && p.Len > 0 {
+		return // --redact: there is no payload to show
+	}
 	o.key("data")
 	o.base64(p.Data)
 	if utf8.Valid(p.Data) {
