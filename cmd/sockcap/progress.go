@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sockcap/sockcap/capture"
 )
 
@@ -59,14 +61,35 @@ type statusLine struct {
 
 const clearLine = "\r\x1b[K" // to the beginning of the line, and erase it
 
-// set replaces the line; an empty one takes it away.
+// set replaces the line; an empty one takes it away. It is cut to the
+// terminal's width, for what wraps can't be taken away.
 func (l *statusLine) set(line string) {
+	line = line[:min(len(line), widthOf(l.terminal))] // ASCII
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if line != l.line {
 		l.line = line
 		io.WriteString(l.terminal, clearLine+line) // nobody is left to tell when that fails
 	}
+}
+
+// widthOf is how many characters a line of a terminal takes without an effect
+// on the next one; as many as there may be where it does not say.
+func widthOf(terminal *os.File) int {
+	columns := 0
+	conn, err := terminal.SyscallConn()
+	if err != nil {
+		return math.MaxInt
+	}
+	err = conn.Control(func(fd uintptr) {
+		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			columns = int(size.Col)
+		}
+	})
+	if err != nil || columns == 0 {
+		return math.MaxInt
+	}
+	return columns - 1
 }
 
 // Write writes p, whole lines, above the line.

@@ -97,6 +97,31 @@ func TestProgress(t *testing.T) {
 	p.end(0)
 }
 
+// TestProgressNarrow: the line is cut to one less than the terminal's width,
+// which may change, and to nothing of it where there is no width at all.
+func TestProgressNarrow(t *testing.T) {
+	master, slave := terminalEnds(t)
+	l := &statusLine{terminal: slave}
+	for _, tt := range []struct {
+		columns uint16
+		want    string
+	}{{30, "0123456789abcdefghijklmnopqrs"}, {7, "012345"}, {1, ""}, {80, "0123456789abcdefghijklmnopqrstuvwxyz"}, {0, "0123456789abcdefghijklmnopqrstuvwxyz"}} {
+		if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: tt.columns}); err != nil {
+			t.Fatal(err)
+		}
+		l.set("0123456789abcdefghijklmnopqrstuvwxyz")
+		l.set("")
+		io.WriteString(l, "|\n")
+		want := "|\r\n"
+		if tt.want != "" {
+			want = clearLine + tt.want + clearLine + want
+		}
+		if got := expectOn(t, master, "|\r\n"); got != want {
+			t.Errorf("%d columns: got %q, want %q", tt.columns, got, want)
+		}
+	}
+}
+
 // TestNoProgress: neither a pipe nor whoever has packets on the terminal gets
 // the line.
 func TestNoProgress(t *testing.T) {
