@@ -109,6 +109,26 @@ func appendName(dst []byte, name string) []byte {
 	return append(dst, '"')
 }
 
+// Bytes of a name that a line of text has at most. A kernel's names are shorter;
+// those of a file can be anything.
+const (
+	maxComm    = 64  // TASK_COMM_LEN is 16
+	maxAddress = 256 // sun_path of unix(7) has 108
+	maxName    = 1024
+)
+
+// appendShort is appendName of the first bytes of a name, as many as may be,
+// and "..." for those that are left out.
+func appendShort(dst []byte, name string, most int) []byte {
+	if len(name) <= most {
+		return appendName(dst, name)
+	}
+	for most > 0 && !utf8.RuneStart(name[most]) {
+		most--
+	}
+	return append(appendName(dst, name[:most]), "..."...)
+}
+
 func isPlain(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {

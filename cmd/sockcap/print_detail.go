@@ -15,7 +15,7 @@ func appendIDs(dst []byte, p *pcapng.Packet) []byte {
 	dst = appendInode(append(dst, " inode "...), p.Sender.Inode)
 	dst = appendInode(append(dst, " > "...), p.Peer.Inode)
 	if p.Cgroup != "" {
-		dst = appendName(append(dst, " cgroup "...), p.Cgroup)
+		dst = appendShort(append(dst, " cgroup "...), p.Cgroup, maxName)
 	}
 	return append(dst, ' ')
 }
@@ -60,7 +60,7 @@ func (d *details) number(words string, n uint64) {
 func (d *details) name(words, name string) {
 	if name != "" {
 		d.fact(words)
-		d.dst = appendName(d.dst, name)
+		d.dst = appendShort(d.dst, name, maxName)
 	}
 }
 
@@ -152,7 +152,7 @@ func (d *details) descriptors(fds []pcapng.FD) {
 		d.dst = append(d.dst, ' ')
 		d.dst = append(d.dst, fds[i].Kind.String()...)
 		if fds[i].Name != "" {
-			d.dst = appendName(append(d.dst, ' '), fds[i].Name)
+			d.dst = appendShort(append(d.dst, ' '), fds[i].Name, maxName)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func (d *details) endpoint(which string, e *pcapng.Endpoint) {
 	if e.TID != 0 && (e.TID != e.PID || e.Thread != "") {
 		d.dst = append(d.dst, " thread "...)
 		if e.Thread != "" {
-			d.dst = appendName(d.dst, e.Thread)
+			d.dst = appendShort(d.dst, e.Thread, maxComm)
 		}
 		d.dst = append(d.dst, '[')
 		d.dst = strconv.AppendUint(d.dst, uint64(e.TID), 10)

@@ -22,6 +22,38 @@ func printAll(pr printer, packets []pcapng.Packet) string {
 	return string(text)
 }
 
+// maxLine is how long the default line can get: times, names and an excerpt of
+// characters each of which is escaped.
+const maxLine = 2000
+
+// TestLongestLine: whatever is in a file, no line of text gets longer than a
+// person can bear.
+func TestLongestLine(t *testing.T) {
+	evil := strings.Repeat("\x1b\U000e0001", 9_000)
+	longest := 0
+	for _, payload := range []string{
+		evil, "GET /" + evil, strings.Repeat("word\x01", 9_000),
+		"*1000\r\n" + strings.Repeat("$-1\r\n", 1000), strings.Repeat("*0\r\n", 1000), "*3\r\n$9000\r\n" + evil,
+		"*1000\r\n" + strings.Repeat("$1\r\n\x1b\r\n", 1000), "~1000\r\n" + strings.Repeat("_\r\n", 1000),
+		strings.Repeat(pg('S', ""), 1000), pg('Q', "select "+evil), pg('D', "\x03\xe8"+strings.Repeat("\xff\xff\xff\xff", 1000)),
+		my(0, "\x03select "+evil), strings.Repeat(bus(1, 7, "\x05\x00\x00\x00\x1b[2J\x1b\x00", "\x01o/a", "\x02sa.b", "\x03sDo", "\x08gs"), 50),
+	} {
+		for role := range pcapng.RoleServer + 1 {
+			p := pcapng.Packet{
+				Event: pcapng.EventData, Type: 255, Role: role, Path: evil, Len: uint32(len(payload)), Data: []byte(payload),
+				Sender: pcapng.Endpoint{PID: 1<<32 - 1, Comm: evil}, Peer: pcapng.Endpoint{PID: 1<<32 - 1, Comm: evil},
+				DropCount: 1<<64 - 1, Lost: 1<<64 - 1, Skipped: 1<<64 - 1, FDCount: 1<<32 - 1, Truncated: true,
+				Stamp: pcapng.StampWaiting, Uncertain: pcapng.UncertainSender | pcapng.UncertainOrder,
+			}
+			line := printAll(printer{format: formatText, numbers: true, times: timestamps{style: dateAndTime, digits: 9}}, []pcapng.Packet{p})
+			if longest = max(longest, len(line)); len(line) > maxLine || strings.Count(line, "\n") != 1 {
+				t.Errorf("%.40q of role %d: %d bytes in %d lines: %.400q", payload, role, len(line), strings.Count(line, "\n"), line)
+			}
+		}
+	}
+	t.Logf("the longest line has %d bytes", longest)
+}
+
 // TestLine holds the lines of everything odd, word for word.
 func TestLine(t *testing.T) {
 	const bus = "busctl[4099] > dbus-daemon[611] /run/dbus/system_bus_socket stream "

@@ -153,7 +153,7 @@ func appendComm(dst []byte, e *pcapng.Endpoint) []byte {
 	if e.Comm == "" {
 		return append(dst, '?')
 	}
-	return appendName(dst, e.Comm)
+	return appendShort(dst, e.Comm, maxComm)
 }
 
 func appendPID(dst []byte, pid uint32) []byte {
@@ -169,7 +169,7 @@ func appendAddress(dst []byte, path string) []byte {
 	if path == "" {
 		return append(dst, "(unnamed)"...)
 	}
-	return appendName(dst, path)
+	return appendShort(dst, path, maxAddress)
 }
 
 // appendErrno appends an error's name, or its number where it has none.

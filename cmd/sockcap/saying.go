@@ -57,8 +57,9 @@ func (s *saying) says(p *pcapng.Packet, data []byte) bool {
 	return s.postgres(p, data)
 }
 
-// words appends our own words.
+// words appends our own words, of which many small things could make many.
 func (s *saying) words(words string) {
+	s.cut = s.cut || s.left <= 0
 	if s.cut {
 		return
 	}
