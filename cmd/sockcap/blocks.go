@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // wholeBlocks passes pcapng blocks on to a destination and knows where the
@@ -50,3 +51,38 @@ func (w *wholeBlocks) follow(p []byte) {
 		}
 	}
 }
+
+// unsure counts the packets of which nobody knows yet whether they have got
+// into the file that is being written.
+type unsure struct {
+	ends  []int64 // where each ends in the file, in order
+	count uint64  // of them, for a compressed file, which has no such places
+}
+
+// maxUnsure is how many are kept before it is asked which of them have got
+// there: more than a buffer holds.
+const maxUnsure = 4096
+
+// add adds one that ends there.
+func (u *unsure) add(end int64, blocks *wholeBlocks) {
+	if blocks == nil {
+		u.count++
+		return
+	}
+	if len(u.ends) >= maxUnsure {
+		u.missing(blocks)
+	}
+	u.ends = append(u.ends, end)
+}
+
+// missing is how many are not in the file, as far as it has got.
+func (u *unsure) missing(blocks *wholeBlocks) uint64 {
+	if blocks == nil {
+		return u.count
+	}
+	there, _ := slices.BinarySearch(u.ends, blocks.whole+1)
+	u.ends = slices.Delete(u.ends, 0, there)
+	return uint64(len(u.ends))
+}
+
+func (u *unsure) clear() { u.ends, u.count = u.ends[:0], 0 }

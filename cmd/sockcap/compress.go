@@ -38,6 +38,11 @@ func newCompressor(name string, w io.Writer) (compressor, error) {
 	return nil, nil
 }
 
+// zipped reports whether the capture file is compressed.
+func (o *output) zipped() bool {
+	return strings.HasSuffix(o.names.name, ".zst") || strings.HasSuffix(o.names.name, ".gz")
+}
+
 // decompressed is what r has, decompressed if it begins as a compressed file
 // does. close gives up what that takes. A file that is cut off gives all that
 // can be had, and then io.ErrUnexpectedEOF.

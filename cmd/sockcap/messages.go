@@ -341,6 +341,19 @@ func (h *host) sayLeftOut(left rawip.LeftOut) {
 	}
 }
 
+// sayMissing tells how many of the packets that count as captured are not in
+// the file, whose writing has failed.
+func (h *host) sayMissing(o *output) {
+	if o.missing == 0 {
+		return
+	}
+	most := "the last %s"
+	if o.zipped() {
+		most = "up to %s at the end"
+	}
+	h.say("warning: ", most+" could not be written to %s", count(o.missing, "packet"), quoteName(o.names.name))
+}
+
 // sayStats answers SIGUSR1, as tcpdump does, on one line.
 func (h *host) sayStats(captured uint64, s capture.Stats) {
 	h.say("", "%s", strings.Join(summary(captured, s), ", "))

@@ -26,7 +26,9 @@ type output struct {
 	text   *destination  // or nil
 	link   int           // type of file
 	writer packetWriter  // to file
+	blocks *wholeBlocks  // between them, nil if file is compressed
 	zip    compressor    // between them, nil if file is not compressed
+	unsure unsure        // data packets that may not be in file yet
 	lines  *bufio.Writer // to text
 	pr     *printer
 	line   []byte
@@ -49,6 +51,7 @@ type output struct {
 	clock   func(*pcapng.Packet) time.Time // the time that -G goes by
 	left    rawip.LeftOut                  // of the files that are ended
 	reading []*os.File                     // that must not be written
+	missing uint64                         // data packets that are not in the file where writing failed; of a compressed one, at most
 }
 
 // packetWriter writes packets to a capture file: as records, a *pcapng.Writer,
@@ -208,6 +211,9 @@ func (o *output) write(p *pcapng.Packet) error {
 		if err := o.writer.WritePacket(p); err != nil {
 			return err
 		}
+		if p.Event == pcapng.EventData {
+			o.unsure.add(o.writer.Size(), o.blocks)
+		}
 	}
 	if o.lines != nil {
 		o.line = o.pr.append(o.line[:0], p)
@@ -235,7 +241,9 @@ func (o *output) flush() error {
 func (o *output) flushLocked() error {
 	err := o.flushBuffers()
 	if o.zip != nil && err == nil {
-		err = o.zip.Flush()
+		if err = o.zip.Flush(); err == nil {
+			o.unsure.clear()
+		}
 	}
 	return err
 }

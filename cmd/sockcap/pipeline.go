@@ -72,6 +72,7 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	end := fileStats(stats, began, h.now())
 	err = errors.Join(err, out.close(&end))
 	h.sayLeftOut(out.leftOut())
+	h.sayMissing(out)
 	h.saySummary(c.captured.Load(), stats)
 	return err
 }
@@ -112,6 +113,7 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 	}
 	err = errors.Join(c.copy(in.packets()), out.close(nil))
 	h.sayLeftOut(out.leftOut())
+	h.sayMissing(out)
 	return err
 }
 

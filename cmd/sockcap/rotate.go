@@ -15,13 +15,14 @@ var errEnough = errors.New("maximum file limit reached")
 
 // beginWriter begins the capture file that is open.
 func (o *output) beginWriter() error {
-	var below io.Writer = &wholeBlocks{file: o.file}
+	o.blocks = &wholeBlocks{file: o.file}
+	var below io.Writer = o.blocks
 	zip, err := newCompressor(o.names.name, o.file)
 	if err != nil {
 		return err
 	}
 	if zip != nil {
-		below = zip
+		below, o.blocks = zip, nil
 	}
 	o.zip = zip
 	w, err := newPacketWriter(below, o.meta)
@@ -51,6 +52,10 @@ func (o *output) endWriter(end *pcapng.Stats) error {
 	errs = append(errs, err)
 	o.countLeftOut()
 	errs = append(errs, o.file.close())
+	if err != nil && !isBrokenPipe(err) {
+		o.missing = o.unsure.missing(o.blocks)
+	}
+	o.unsure.clear()
 	o.writer, o.zip, o.file = nil, nil, nil
 	return errors.Join(errs...)
 }
