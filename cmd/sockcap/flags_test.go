@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/pcapng"
 )
 
 // TestHelpOutput: asking for it is no error and needs no root.
@@ -168,6 +170,27 @@ func TestTextFlags(t *testing.T) {
 		p := f.printer
 		if got := (look{p.ids, p.numbers, p.times.utc, p.verbose, p.times.digits, f.color, p.format}); got != want {
 			t.Errorf("%q asks for %+v, want %+v", args, got, want)
+		}
+	}
+}
+
+// TestLiveEvents: a capture tells of data and of reads so far; any other event
+// it refuses by name, with not before it too, and a file may have each.
+func TestLiveEvents(t *testing.T) {
+	for e := pcapng.EventData; e <= pcapng.EventLost; e++ {
+		for _, text := range []string{e.String(), "not " + e.String(), "data or uid 0 and not (" + e.String() + ")"} {
+			live := rawFilter{direction: "inout"}
+			err := live.set(new(flags), []string{text})
+			wrong := (*errUsage)(nil)
+			if told := e == pcapng.EventData || e == pcapng.EventRead; told != (err == nil) {
+				t.Errorf("live, %s: %v", text, err)
+			} else if !told && (!errors.As(err, &wrong) || !strings.HasPrefix(wrong.text, e.String()+": ")) {
+				t.Errorf("live, %s: %v, want usage that names it", text, err)
+			}
+			read := rawFilter{direction: "inout"}
+			if err := read.set(&flags{read: []string{"in"}}, []string{text}); err != nil {
+				t.Errorf("of a file, %s: %v", text, err)
+			}
 		}
 	}
 }
