@@ -64,7 +64,8 @@ var mayImport = []struct {
 	{"pcapng", nil},
 	{"pcapng/...", []string{"pcapng"}},
 	{"capture/filter", []string{"pcapng"}},
-	{"capture", []string{"bpf", "pcapng", "capture/filter"}},
+	{"capture/snapshot", []string{"pcapng"}},
+	{"capture", []string{"bpf", "pcapng", "capture/filter", "capture/snapshot"}},
 	{"capture/internal/...", []string{"capture/...", "bpf", "pcapng"}},
 	{"cmd/...", []string{"..."}},
 	{"testdata/...", []string{"..."}},
@@ -130,6 +131,7 @@ func TestImportRule(t *testing.T) {
 		bad                bool
 	}{
 		{"capture", "bpf", false}, {"capture", "capture/filter", false}, {"capture", "wireshark", true}, {"capture", "cmd/sockcap", true},
+		{"capture", "capture/snapshot", false}, {"capture/snapshot", "capture", true}, {"capture/snapshot", "bpf", true},
 		{"bpf", "pcapng", true}, {"pcapng", "bpf", true}, {"wireshark", "pcapng", true}, {"capture/filter", "capture", true},
 		{"capture/filter", "pcapng", false}, {"pcapng/raw", "pcapng", false}, {"pcapng", "pcapng/raw", true},
 		{"cmd/sockcap", "bpf", false}, {"cmd/sockcap/demo", "wireshark", false}, {"unheard/of", "pcapng", true},

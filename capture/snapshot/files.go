@@ -1,0 +1,87 @@
+package snapshot
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxBelow bounds how many files of directories are looked at.
+const maxBelow = 65536
+
+// Files is a choice of sockets by what a name leads to now: symbolic links,
+// bind mounts and relative names are seen through.
+type Files struct {
+	files map[identity]bool
+	dirs  []string // resolved, each with its slash
+}
+
+// identity is of the file that bind(2) made.
+type identity struct{ device, inode uint32 }
+
+// FindFiles looks a pattern of [filepath.Glob] up: the socket files of these
+// names, and all those below directories of these names. The zero Files, of an
+// empty pattern, has none.
+func FindFiles(glob string) *Files {
+	f := &Files{files: make(map[identity]bool)}
+	names, _ := filepath.Glob(glob) // the one error is a pattern's
+	left := maxBelow
+	for _, name := range names {
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			f.below(name, &left)
+		default:
+			f.add(info)
+		}
+	}
+	return f
+}
+
+func (f *Files) below(name string, left *int) {
+	if dir, err := filepath.EvalSymlinks(name); err == nil {
+		f.dirs = append(f.dirs, strings.TrimSuffix(dir, "/")+"/")
+	}
+	filepath.WalkDir(name+"/", func(_ string, d fs.DirEntry, err error) error {
+		if *left--; *left < 0 {
+			return fs.SkipAll
+		}
+		if err != nil || d.Type()&fs.ModeSocket == 0 {
+			return nil // what can't be read is passed over
+		}
+		if info, err := d.Info(); err == nil {
+			f.add(info)
+		}
+		return nil
+	})
+}
+
+func (f *Files) add(info fs.FileInfo) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || info.Mode()&fs.ModeSocket == 0 {
+		return
+	}
+	device := unix.Major(st.Dev)<<20 | unix.Minor(st.Dev) // MKDEV, as unix_diag tells it
+	f.files[identity{device, uint32(st.Ino)}] = true      // and of the inode the lower half
+}
+
+// Has reports whether a socket is chosen. Nil chooses none.
+func (f *Files) Has(s *Socket) bool {
+	if f == nil || s == nil || s.File == 0 {
+		return false
+	}
+	if f.files[identity{s.Device, s.File}] {
+		return true
+	}
+	for _, dir := range f.dirs {
+		if strings.HasPrefix(s.Address, dir) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package snapshot
+
+import (
+	"bytes"
+	"cmp"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// kernelThread is PF_KTHREAD of include/linux/sched.h, in /proc/PID/stat.
+const kernelThread = 0x00200000
+
+// holders finds the descriptors of all processes that are sockets of ours.
+func (t *taker) holders(s *Snapshot, byInode map[uint64]*Socket) error {
+	pids, err := t.pids()
+	if err != nil {
+		return err
+	}
+	s.Processes = len(pids)
+	for _, pid := range pids {
+		if t.process(pid, byInode) {
+			s.Hidden.Processes++
+		}
+	}
+	for _, socket := range s.Sockets {
+		slices.SortFunc(socket.Holders, func(a, b Holder) int {
+			return cmp.Or(cmp.Compare(a.Process.PID, b.Process.PID), cmp.Compare(a.FD, b.FD))
+		})
+	}
+	return nil
+}
+
+// process looks into one process. All that is read is read below one open
+// directory, so that it is of this process even if another takes its number.
+// It reports whether the process is hidden from us because it is another
+// user's; one that ended meanwhile is passed over.
+func (t *taker) process(pid string, byInode map[uint64]*Socket) (hidden bool) {
+	number, err := strconv.ParseUint(pid, 10, 32)
+	if err != nil {
+		return false
+	}
+	dir, err := unix.Open(t.proc+"/"+pid, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	fds, err := unix.Openat(dir, "fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return isRefused(err) && isForeign(dir)
+	}
+	list := os.NewFile(uintptr(fds), "fd")
+	defer list.Close()
+	names, _ := list.Readdirnames(-1) // what was read before an error is true all the same
+	var p *Process
+	target := make([]byte, 64) // longer ones are no sockets
+	for _, name := range names {
+		n, err := unix.Readlinkat(fds, name, target)
+		if err != nil {
+			if isRefused(err) {
+				return isForeign(dir)
+			}
+			continue
+		}
+		socket := byInode[socketInode(target[:n])]
+		fd, err := strconv.ParseUint(name, 10, 32)
+		if socket == nil || err != nil {
+			continue
+		}
+		if p == nil {
+			p = describe(dir, uint32(number))
+		}
+		socket.Holders = append(socket.Holders, Holder{p, uint32(fd)})
+	}
+	return false
+}
+
+// socketInode is N of "socket:[N]", else 0.
+func socketInode(target []byte) uint64 {
+	if !bytes.HasPrefix(target, []byte("socket:[")) {
+		return 0
+	}
+	return inBrackets(string(target), "socket:")
+}
+
+// isForeign reports whether a process is another user's, and none of the
+// kernel's own threads, which hold no descriptors.
+func isForeign(dir int) bool {
+	stat := readAt(dir, "stat")
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // comm before it may hold anything
+	const flags = 9 - 3                                             // proc_pid_stat(5) counts from 1, and two are gone
+	if len(fields) <= flags {
+		return false // it has ended
+	}
+	if n, err := strconv.ParseUint(string(fields[flags]), 10, 64); err == nil && n&kernelThread != 0 {
+		return false
+	}
+	uid, _ := ids(readAt(dir, "status"))
+	return uid != uint32(os.Geteuid())
+}
+
+// describe reads what is told of a process. What can't be had is left out.
+func describe(dir int, pid uint32) *Process {
+	p := &Process{PID: pid, Comm: string(bytes.TrimSuffix(readAt(dir, "comm"), []byte("\n")))}
+	p.UID, p.GID = ids(readAt(dir, "status"))
+	p.Cgroup, p.Container = cgroup(string(readAt(dir, "cgroup")))
+	p.Unit = unitOf(p.Cgroup)
+	return p
+}
+
+// ids are the effective user and group in /proc/PID/status, in which the kernel
+// escapes the name's newlines.
+func ids(status []byte) (uid, gid uint32) {
+	id := func(key string) uint32 {
+		_, line, _ := bytes.Cut(status, []byte("\n"+key+":"))
+		line, _, _ = bytes.Cut(line, []byte("\n"))
+		fields := bytes.Fields(line)
+		if len(fields) < 2 {
+			return pcapng.Unknown
+		}
+		n, err := strconv.ParseUint(string(fields[1]), 10, 32)
+		if err != nil {
+			return pcapng.Unknown
+		}
+		return uint32(n)
+	}
+	return id("Uid"), id("Gid")
+}
+
+// maxFile bounds what is read of a file in /proc.
+const maxFile = 64 << 10
+
+// readAt reads a file in dir, nothing if that can't be done.
+func readAt(dir int, name string) []byte {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 0, 2048)
+	for len(b) < maxFile {
+		b = slices.Grow(b, 512)
+		n, err := unix.Read(fd, b[len(b):cap(b)])
+		if n <= 0 || err != nil {
+			break
+		}
+		b = b[:len(b)+n]
+	}
+	return b
+}
