@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/snapshot"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -110,26 +110,9 @@ func (t *sockets) learn(info *bpf.Socket) {
 		info.Inode = s.info.Inode // closed since
 	}
 	s.info = *info
-	s.path = path(info.Address[:info.AddressLen])
+	s.path = snapshot.Address(info.Address[:info.AddressLen])
 	s.shared = info.AddressRefs > 1
 	s.wanted = undecided
-}
-
-// path is a bound address in the contract's form.
-func path(address []byte) string {
-	if len(address) == 0 {
-		return ""
-	}
-	if address[0] == 0 {
-		return "@" + string(address[1:])
-	}
-	if end := bytes.IndexByte(address, 0); end >= 0 {
-		address = address[:end]
-	}
-	if strings.HasPrefix(string(address), "@") {
-		return "./" + string(address)
-	}
-	return string(address)
 }
 
 // between gives the connection of two sockets, of which from sends first if

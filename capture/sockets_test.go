@@ -3,7 +3,6 @@ package capture
 import (
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,34 +11,6 @@ import (
 	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/pcapng"
 )
-
-func TestPathForms(t *testing.T) {
-	long := "/" + strings.Repeat("x", bpf.AddressLen-1)
-	for _, c := range []struct{ address, want string }{
-		{"", ""},
-		{"/run/docker.sock\x00", "/run/docker.sock"},
-		{"/run/docker.sock", "/run/docker.sock"},
-		{"/run/x\x00garbage behind the name", "/run/x"},
-		{long, long},
-		{"relative", "relative"},
-		{"./dot\x00", "./dot"},
-		{"@file\x00", "./@file"},
-		{"@\x00", "./@"},
-		{"./@file\x00", "./@file"},
-		{"\x00", "@"},
-		{"\x00name", "@name"},
-		{"\x00name\x00", "@name\x00"},
-		{"\x00a\x00b\x00\x00", "@a\x00b\x00\x00"},
-		{"\x00@twice", "@@twice"},
-		{"\x00/like/a/file", "@/like/a/file"},
-		{"\xff\xfe\n\x1b[31m", "\xff\xfe\n\x1b[31m"},
-		{"\x0000a4f", "@00a4f"}, // as the kernel binds by itself
-	} {
-		if got := path([]byte(c.address)); got != c.want {
-			t.Errorf("path(%q) = %q, want %q", c.address, got, c.want)
-		}
-	}
-}
 
 // told is a socket that the kernel side told of.
 func told(t *sockets, number, inode uint64, typ pcapng.SocketType, address string, refs uint32) *socket {
