@@ -59,6 +59,7 @@ func Primitive(keyword, value string, names Lookup) (*Expr, error) {
 type parser struct {
 	lexer
 	names   Lookup
+	sockets bool // what only packets have is refused
 	tok     token
 	nesting int
 
@@ -180,6 +181,9 @@ func (p *parser) primitive() (node, *fail) {
 		return p.addresses()
 	}
 	if t.kind == tokenWord {
+		if p.sockets && isOfPackets(t.text) {
+			return nil, failAt(t.at, hintSockets, "%s: sockets have no such thing, packets have", t.text)
+		}
 		if w, ok := newWord(t.text); ok {
 			return w, p.advance()
 		}

@@ -151,11 +151,13 @@ type cgroup struct {
 
 func (t cgroup) keyword() string { return "cgroup" }
 
-func (t cgroup) match(p *pcapng.Packet, _ func(*Path) bool) bool {
+func (t cgroup) match(p *pcapng.Packet, _ func(*Path) bool) bool { return t.is(p.Cgroup) }
+
+func (t cgroup) is(group string) bool {
 	if strings.Contains(t.pattern.text, "/") {
-		return p.Cgroup != "" && t.pattern.matchAddress(p.Cgroup)
+		return group != "" && t.pattern.matchAddress(group)
 	}
-	for rest := p.Cgroup; rest != ""; {
+	for rest := group; rest != ""; {
 		var part string
 		part, rest, _ = strings.Cut(rest, "/")
 		if part != "" && t.pattern.match(part, false) {
@@ -174,16 +176,18 @@ type container struct {
 
 func (t container) keyword() string { return "container" }
 
-func (t container) match(p *pcapng.Packet, _ func(*Path) bool) bool {
+func (t container) match(p *pcapng.Packet, _ func(*Path) bool) bool { return t.is(p.Container) }
+
+func (t container) is(id string) bool {
 	switch {
-	case p.Container == "":
+	case id == "":
 		return false
 	case t.pattern.glob:
-		return t.pattern.match(p.Container, true)
+		return t.pattern.match(id, true)
 	case isHex(t.pattern.text):
-		return strings.HasPrefix(p.Container, t.pattern.text)
+		return strings.HasPrefix(id, t.pattern.text)
 	}
-	return p.Container == t.pattern.text
+	return id == t.pattern.text
 }
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
