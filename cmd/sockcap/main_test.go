@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 			}
 			os.Exit(testHost().main(os.Args[1:]))
 		},
+		"sockets": func() { os.Exit(withSockets(os.Args[1:])) },
 	})
 }
 

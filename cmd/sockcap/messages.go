@@ -22,6 +22,7 @@ import (
 
 	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/capture/filter"
+	"github.com/sockcap/sockcap/capture/snapshot"
 	"github.com/sockcap/sockcap/pcapng"
 	rawip "github.com/sockcap/sockcap/pcapng/raw"
 	"github.com/sockcap/sockcap/wireshark"
@@ -277,6 +278,7 @@ func hintOf(err error) string {
 		wrong   *errUsage
 		failure *capture.Error
 		shark   *wireshark.Error
+		look    *snapshot.Error
 	)
 	switch {
 	case errors.As(err, &wrong):
@@ -285,6 +287,8 @@ func hintOf(err error) string {
 		return failure.Hint
 	case errors.As(err, &shark):
 		return shark.Hint
+	case errors.As(err, &look):
+		return look.Hint
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "whoever reads it has stopped reading"
 	}

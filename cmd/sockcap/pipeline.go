@@ -141,7 +141,7 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 		case !c.filter.Keep(p):
 			continue
 		}
-		cut(p, c.keep)
+		cutPayload(p, c.keep)
 		if c.from != nil {
 			if err := c.out.addHosts(c.from.hosts); err != nil {
 				return err
@@ -168,9 +168,9 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 	return nil
 }
 
-// cut leaves the first bytes of p's payload, as many as are to be kept. The
+// cutPayload leaves the first bytes of p's payload, as many as are to be kept. The
 // kernel side has done so for a capture; tcpdump leaves files as they are.
-func cut(p *pcapng.Packet, keep int) {
+func cutPayload(p *pcapng.Packet, keep int) {
 	if len(p.Data) > keep {
 		p.Data, p.Truncated = p.Data[:keep], true
 	}

@@ -1,0 +1,67 @@
+package main
+
+// What `sockcap list` says, besides messages.go.
+
+import (
+	"fmt"
+
+	"github.com/sockcap/sockcap/capture/snapshot"
+)
+
+// What a shell says of it.
+const (
+	shortList    = "show the sockets of this moment"
+	listIDsWords = "with inodes, file, memory, unit"
+	numericWords = "users as numbers"
+)
+
+const helpList = `Usage: sockcap list [OPTION]... [EXPRESSION]
+Show the Unix domain sockets of this moment: each connection once, with both
+ends, and each socket that has none; all, or those that the expression keeps.
+
+  -e                inodes, network namespace, file, descriptor, memory, unit
+  -n                users as numbers
+  --json            an object a line
+  EXPRESSION        /PATH @NAME (or all below a directory), comm GLOB, pid N,
+                    uid NAME, gid NAME, container ID, cgroup GLOB, inode N,
+                    netns N, stream, dgram, seqpacket; and, or, not, ( )
+  --path, --comm, --pid, --uid, --container, --cgroup    the same, with a value
+  -h, --help
+
+STATE  listen, unconn, estab; pending: not accepted yet; closed: the peer is
+QUEUE  connections that wait, of as many as may; or bytes that have not been
+       read: by the client (<), by the server (>)
+`
+
+// sayHidden tells what was not to be seen of these links, if anything.
+func (h *host) sayHidden(s *snapshot.Snapshot, links []snapshot.Link) {
+	if s.Truncated {
+		h.say("warning: ", "there are more than %s, which is as many as are looked at", count(uint64(len(s.Sockets)), "socket"))
+	}
+	if n := s.Hidden.Namespaces; n > 0 {
+		h.say("", "hidden are the sockets of %s", count(uint64(n), "other network namespace"))
+	}
+	without := 0
+	for i := range links {
+		for _, end := range []*snapshot.Socket{links[i].Client, links[i].Server} {
+			if end != nil && len(end.Holders) == 0 {
+				without++
+			}
+		}
+	}
+	if s.Hidden.Processes > 0 && without > 0 {
+		h.say("", "hidden are %s of other users, who may hold the %s marked ?",
+			countOf(uint64(s.Hidden.Processes), "process", "processes"), count(uint64(without), "socket"))
+	}
+	if s.Hidden.Namespaces > 0 || s.Hidden.Processes > 0 && without > 0 {
+		h.say("hint: ", "run as root")
+	}
+}
+
+// countOf is count for what has a plural of its own.
+func countOf(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
