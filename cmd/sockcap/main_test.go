@@ -110,6 +110,13 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 					runtime.Gosched()
 				}
 			}
+		case "panic":
+			s.packets = httpPackets()
+			s.before = func(p *pcapng.Packet) {
+				if p.Event == pcapng.EventClose {
+					panic("a panic on purpose")
+				}
+			}
 		case "broken":
 			s.packets = httpPackets()[:3]
 			s.err = &capture.Error{Op: "read", Name: "ring buffer", Err: unix.EIO}

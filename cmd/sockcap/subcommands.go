@@ -35,7 +35,7 @@ func subcommands(h *host) []*cobra.Command {
 		},
 	})
 	dissector.AddCommand(installCommand(h))
-	return []*cobra.Command{listCommand(h), version, dissector, completionCommand(h)}
+	return []*cobra.Command{listCommand(h), topCommand(h), version, dissector, completionCommand(h)}
 }
 
 func noArguments(c *cobra.Command, args []string) error {

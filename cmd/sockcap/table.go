@@ -24,6 +24,7 @@ type column struct {
 	title    string
 	right    bool // aligned to the right
 	flexible bool // may be narrower than its cells
+	atLeast  int  // as wide, whatever the cells are
 }
 
 // cell is a text, and how it is made narrower.
@@ -73,7 +74,7 @@ func writeTable(w io.StringWriter, t *table, width int) {
 func (t *table) natural() []int {
 	widths := make([]int, len(t.columns))
 	for i, c := range t.columns {
-		widths[i] = len(c.title)
+		widths[i] = max(len(c.title), c.atLeast)
 		for _, row := range t.rows {
 			widths[i] = max(widths[i], textWidth(row[i].text))
 		}
