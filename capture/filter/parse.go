@@ -181,7 +181,7 @@ func (p *parser) primitive() (node, *fail) {
 		return p.addresses()
 	}
 	if t.kind == tokenWord {
-		if p.sockets && isOfPackets(t.text) {
+		if p.sockets && IsOfPackets(t.text) {
 			return nil, failAt(t.at, hintSockets, "%s: sockets have no such thing, packets have", t.text)
 		}
 		if w, ok := newWord(t.text); ok {

@@ -33,9 +33,9 @@ func ParseSockets(text string, names Lookup) (*Expr, error) {
 	return &Expr{root}, nil
 }
 
-// isOfPackets reports whether a primitive that begins with this word is about
+// IsOfPackets reports whether a primitive that begins with this word is about
 // what packets alone have.
-func isOfPackets(text string) bool {
+func IsOfPackets(text string) bool {
 	switch text {
 	case "src", "dst", "len", "less", "greater":
 		return true

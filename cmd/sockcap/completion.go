@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -89,11 +90,15 @@ func completeValue(values func() []string) cobra.CompletionFunc {
 // completeExpression leaves to the shell the command after --, and a path that
 // no socket has: it may be a directory, or of a socket yet to come.
 func (h *host) completeExpression(inCommand bool) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if inCommand {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		all := startingWith(begun, h.continuations(args, begun))
+		all := h.continuations(args, begun)
+		if c.Name() == "list" && slices.Contains(all, "src") { // a primitive may begin
+			all = slices.DeleteFunc(all, filter.IsOfPackets)
+		}
+		all = startingWith(begun, all)
 		if strings.HasPrefix(begun, "/") && len(all) == 0 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -237,6 +238,39 @@ func TestListJSON(t *testing.T) {
 	}
 	if got := odd["client.fd"].([]any)[1]; got != json.Number("3") {
 		t.Errorf("fd %v", got)
+	}
+}
+
+// TestListCompletion: a shell is not offered what list refuses.
+func TestListCompletion(t *testing.T) {
+	offered := func(args ...string) string {
+		out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		h := testHost()
+		h.stdout, h.proc = out, fstest.MapFS{"7/comm": {Data: []byte("data\n")}}
+		if status := h.main(append([]string{"__complete"}, args...)); status != 0 {
+			t.Fatalf("%q: status %d", args, status)
+		}
+		text, err := os.ReadFile(out.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, c := range []struct {
+		words    []string
+		has, not string
+	}{
+		{[]string{"list", ""}, "stream", "src"}, {[]string{"list", "pid", "5", "and", "l"}, "", "len"}, {[]string{"top", "l"}, "len", "path"},
+		{[]string{"list", "comm", ""}, "data", "stream"}, {[]string{"top", "--sort", ""}, "latency", "stream"},
+	} {
+		got := "\n" + offered(c.words...)
+		if !strings.Contains(got, "\n"+c.has) || strings.Contains(got, "\n"+c.not+"\n") {
+			t.Errorf("after %q: %q, want %s and no %s", c.words, got, c.has, c.not)
+		}
 	}
 }
 
