@@ -39,6 +39,10 @@
 // takes the next character for itself. What stands in double quotes, as a
 // string of Go, is taken for itself altogether. Numbers are decimal.
 //
+// Sockets are asked for by path, comm, pid, uid, gid, inode, cgroup, container,
+// netns and type, without src and dst ([ParseSockets]): of both ends, and of
+// every process that holds one. uid is who made a socket, too.
+//
 // An expression is evaluated here, in user space: nothing of it is compiled
 // for the kernel so far.
 package filter
