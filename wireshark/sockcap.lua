@@ -163,8 +163,10 @@ end
 -- an integer: from Lua 5.3 on, those wrap.
 local function u64(s, at) return u32(s, at) * 4294967296.0 + u32(s, at + 4) end
 
--- Bound once: looking them up costs, record by record.
-local char, floor, new_bytes = string.char, math.floor, ByteArray.new
+-- Bound once: looking them up costs, record by record, and a method of
+-- Wireshark's as much as the call itself.
+local char, floor, sub, bytes_of = string.char, math.floor, string.sub, string.byte
+local new_bytes, as_tvb, raw, referenced = ByteArray.new, ByteArray.tvb, Tvb.raw, TreeItem.referenced
 
 -- bytes4 is a number in four bytes.
 local function bytes4(n)
@@ -220,25 +222,33 @@ local function who(comm, pid)
   return ("%s[%s]"):format(printable(comm), pid ~= 0 and pid or "?")
 end
 
+-- A cache remembers what would have to be worked out again, and forgets all of
+-- it where there is too much.
+local function new_cache(most) return { of = {}, count = 0, most = most } end
+
+local function remember(cache, key, value)
+  if cache.count == cache.most then cache.of, cache.count = {}, 0 end
+  cache.of[key], cache.count = value, cache.count + 1
+end
+
 -- Names are what a record's options say, and what the columns make of it.
 local Names = {}
 Names.__index = Names
 
 local function new_names()
-  return setmetatable({ comm = "", peer_comm = "", path = "", labels = {}, count = 0 }, Names)
+  return setmetatable({ comm = "", peer_comm = "", path = "", labels = new_cache(1024) }, Names)
 end
 
-local PID_MOST, LABELS_MOST = 4194304, 1024 -- Linux: PID_MAX_LIMIT
+local PID_MOST = 4194304 -- Linux: PID_MAX_LIMIT
 
 -- who_to is who() of both ends.
 function Names:who_to(pid, peer_pid)
   local key = pid * PID_MOST + peer_pid
   if pid >= PID_MOST or peer_pid >= PID_MOST then key = pid .. ":" .. peer_pid end -- else another's
-  local both = self.labels[key]
+  local both = self.labels.of[key]
   if not both then
     both = { who(self.comm, pid), who(self.peer_comm, peer_pid) }
-    if self.count == LABELS_MOST then self.labels, self.count = {}, 0 end
-    self.labels[key], self.count = both, self.count + 1
+    remember(self.labels, key, both)
   end
   return both[1], both[2]
 end
@@ -261,7 +271,7 @@ local this -- our own Dissector; known once sockcap.dissector is set
 local the_view = setmetatable({}, View) -- there is one at a time
 
 local function new_view(tree, tvb, size)
-  local any = tree:referenced(this) -- as everything is where the tree is visible
+  local any = referenced(tree, this) -- as everything is where the tree is visible
   local all = any and tree.visible
   local t = any and tree:add(sockcap, tvb(0, size)) or nil
   local view = the_view
@@ -421,21 +431,24 @@ local function walk_options(view, tvb, rec)
   return same
 end
 
--- Where no field is looked at, options seen before need no second reading.
-local known_names, known_count = {}, 0
+-- Where no field is looked at, options seen before need no second reading:
+-- mostly they are those of the record before with the same head.
+local known_names = new_cache(4096)
 
 local function add_options(view, tvb, rec)
-  local bytes = rec.bytes:sub(FIXED_LEN + 1, rec.header_len)
-  local known = known_names[bytes]
-  if known and not view.any then
-    rec.names = known
-    return
+  local bytes = sub(rec.bytes, FIXED_LEN + 1, rec.header_len)
+  if bytes == rec.options and not view.any then return end
+  local known = known_names.of[bytes]
+  rec.options, rec.names = bytes, known
+  if not known or view.any then
+    rec.names = new_names()
+    local same = walk_options(view, tvb, rec)
+    if not same then rec.options = nil end
+    if same and not known then remember(known_names, bytes, rec.names) end
   end
-  rec.names = new_names()
-  if walk_options(view, tvb, rec) and not known then
-    if known_count == 4096 then known_names, known_count = {}, 0 end
-    known_names[bytes], known_count = rec.names, known_count + 1
-  end
+  local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
+  local path = rec.names:shown_path() or "?"
+  rec.source, rec.destination = own or rec.role == 2 and path or "?", peer or rec.role ~= 2 and path or "?"
 end
 
 local function add_payload(view, tvb, rec)
@@ -830,169 +843,172 @@ function pulse.dissector(tvb, pinfo, tree)
   return each_message("PulseAudio", SHOWN_MOST, tvb, pinfo, tree, pulse_size, show_pulse)
 end
 
+local current -- the connection whose bytes the tcp or udp dissector has
+
 -- Wayland: a message is the object's number, its size and opcode in one word,
 -- and arguments that the protocol's XML describes, in the byte order of the
 -- machine (The Wayland Protocol, chapter 4). Which interface an object has is
 -- learnt from the requests that made it. Arguments: i and u numbers, f fixed
 -- point, s string, o object, n new object and its interface, a array, h a
--- descriptor, which is passed beside the bytes.
-local WAYLAND = { -- of each interface: requests, events
-  wl_display = { "sync:n=wl_callback get_registry:n=wl_registry", "error:o,u,s delete_id:u" },
-  wl_registry = { "bind:u,s,u,n", "global:u,s,u global_remove:u" },
-  wl_callback = { "", "done:u" },
-  wl_compositor = { "create_surface:n=wl_surface create_region:n=wl_region", "" },
-  wl_shm = { "create_pool:n=wl_shm_pool,h,i release", "format:u" },
-  wl_shm_pool = { "create_buffer:n=wl_buffer,i,i,i,i,u destroy resize:i", "" },
-  wl_buffer = { "destroy", "release" },
-  wl_surface = {
-    "destroy attach:o,i,i damage:i,i,i,i frame:n=wl_callback set_opaque_region:o set_input_region:o commit "
-      .. "set_buffer_transform:i set_buffer_scale:i damage_buffer:i,i,i,i offset:i,i",
-    "enter:o leave:o preferred_buffer_scale:i preferred_buffer_transform:u",
-  },
-  wl_region = { "destroy add:i,i,i,i subtract:i,i,i,i", "" },
-  wl_seat = { "get_pointer:n=wl_pointer get_keyboard:n=wl_keyboard get_touch:n=wl_touch release",
-    "capabilities:u name:s" },
-  wl_pointer = {
-    "set_cursor:u,o,i,i release",
-    "enter:u,o,f,f leave:u,o motion:u,f,f button:u,u,u,u axis:u,u,f frame axis_source:u axis_stop:u,u "
-      .. "axis_discrete:u,i axis_value120:u,i axis_relative_direction:u,u",
-  },
-  wl_keyboard = { "release",
-    "keymap:u,h,u enter:u,o,a leave:u,o key:u,u,u,u modifiers:u,u,u,u,u repeat_info:i,i" },
-  wl_touch = { "release",
-    "down:u,u,o,i,f,f up:u,u,i motion:u,i,f,f frame cancel shape:i,f,f orientation:i,f" },
-  wl_output = { "release", "geometry:i,i,i,i,i,s,s,i mode:u,i,i,i done scale:i name:s description:s" },
-  wl_subcompositor = { "destroy get_subsurface:n=wl_subsurface,o,o", "" },
-  wl_subsurface = { "destroy set_position:i,i place_above:o place_below:o set_sync set_desync", "" },
-  wl_data_device_manager = { "create_data_source:n=wl_data_source get_data_device:n=wl_data_device,o", "" },
-  wl_data_device = { "start_drag:o,o,o,u set_selection:o,u release",
-    "data_offer:n=wl_data_offer enter:u,o,f,f,o leave motion:u,f,f drop selection:o" },
-  wl_data_source = { "offer:s destroy set_actions:u",
-    "target:s send:s,h cancelled dnd_drop_performed dnd_finished action:u" },
-  wl_data_offer = { "accept:u,s receive:s,h destroy finish set_actions:u,u",
-    "offer:s source_actions:u action:u" },
-  xdg_wm_base = { "destroy create_positioner:n=xdg_positioner get_xdg_surface:n=xdg_surface,o pong:u", "ping:u" },
-  xdg_surface = { "destroy get_toplevel:n=xdg_toplevel get_popup:n=xdg_popup,o,o set_window_geometry:i,i,i,i "
-    .. "ack_configure:u", "configure:u" },
-  xdg_toplevel = {
-    "destroy set_parent:o set_title:s set_app_id:s show_window_menu:o,u,i,i move:o,u resize:o,u,u "
-      .. "set_max_size:i,i set_min_size:i,i set_maximized unset_maximized set_fullscreen:o unset_fullscreen "
-      .. "set_minimized",
-    "configure:i,i,a close configure_bounds:i,i wm_capabilities:a",
-  },
-}
-for _, directions in pairs(WAYLAND) do
-  for side, text in ipairs(directions) do
-    local calls = {}
-    for name, kinds in text:gmatch("([%w_]+):?(%S*)") do
-      local call = { name = name }
-      for kind, interface in kinds:gmatch("(%a)=?([%w_]*)") do call[#call + 1] = { kind, interface } end
-      calls[#calls + 1] = call
-    end
-    directions[side] = calls
-  end
-end
-
-local wayland, wayland_field = define_proto("sockcap_wayland", "Wayland", {
-  { "object", "uint32", "Object" }, { "interface", "string", "Interface" }, { "call", "string", "Request or event" },
-  { "opcode", "uint32", "Opcode" }, { "size", "uint32", "Size" }, { "argument", "string", "Argument" },
-  { "data", "bytes", "Arguments" },
-})
-
-local function wayland_size(tvb, at, left)
-  if left < 8 then return 0 end
-  local size, little = tvb(at + 6, 2):le_uint(), true
-  if size < 8 or size % 4 ~= 0 then size, little = tvb(at + 4, 2):uint(), false end
-  if size < 8 or size % 4 ~= 0 then return nil end
-  return size, little
-end
-
--- wayland_arguments reads the arguments of a call as texts; made(number,
--- interface) is told of each new object. It ends early where bytes are missing.
-local function wayland_arguments(call, tvb, at, last, little, made)
-  local texts, before = {}, nil
-  local function word(signed)
-    if last - at < 4 then return nil end
-    local range = tvb(at, 4)
-    at = at + 4
-    if signed then return little and range:le_int() or not little and range:int() end
-    return little and range:le_uint() or not little and range:uint()
-  end
-  for _, argument in ipairs(call) do
-    local kind, text = argument[1]
-    if kind == "h" then
-      text = "fd"
-    else
-      local value = word(kind == "i" or kind == "f")
-      if not value then break end
-      if kind == "s" or kind == "a" then
-        if value > last - at then break end
-        if kind == "s" then
-          before = value > 0 and tvb:raw(at, value):match("^[^\0]*") or ""
-          text = '"' .. printable(before) .. '"'
-        else
-          text = ("array of %d bytes"):format(value)
-        end
-        at = math.min(at + math.ceil(value / 4) * 4, last)
-      elseif kind == "f" then
-        text = ("%g"):format(value / 256)
-      elseif kind == "o" then
-        text = value == 0 and "nil" or "#" .. value
-      elseif kind == "n" then
-        local interface = argument[2] ~= "" and argument[2] or before or "?"
-        made(value, interface)
-        text = ("new %s#%d"):format(printable(interface), value)
-      else
-        text = tostring(value)
+-- descriptor, which is passed beside the bytes. In a block, as Lua allows 200
+-- local names at a time.
+do
+  local WAYLAND = { -- of each interface: requests, events
+    wl_display = { "sync:n=wl_callback get_registry:n=wl_registry", "error:o,u,s delete_id:u" },
+    wl_registry = { "bind:u,s,u,n", "global:u,s,u global_remove:u" },
+    wl_callback = { "", "done:u" },
+    wl_compositor = { "create_surface:n=wl_surface create_region:n=wl_region", "" },
+    wl_shm = { "create_pool:n=wl_shm_pool,h,i release", "format:u" },
+    wl_shm_pool = { "create_buffer:n=wl_buffer,i,i,i,i,u destroy resize:i", "" },
+    wl_buffer = { "destroy", "release" },
+    wl_surface = {
+      "destroy attach:o,i,i damage:i,i,i,i frame:n=wl_callback set_opaque_region:o set_input_region:o commit "
+        .. "set_buffer_transform:i set_buffer_scale:i damage_buffer:i,i,i,i offset:i,i",
+      "enter:o leave:o preferred_buffer_scale:i preferred_buffer_transform:u",
+    },
+    wl_region = { "destroy add:i,i,i,i subtract:i,i,i,i", "" },
+    wl_seat = { "get_pointer:n=wl_pointer get_keyboard:n=wl_keyboard get_touch:n=wl_touch release",
+      "capabilities:u name:s" },
+    wl_pointer = {
+      "set_cursor:u,o,i,i release",
+      "enter:u,o,f,f leave:u,o motion:u,f,f button:u,u,u,u axis:u,u,f frame axis_source:u axis_stop:u,u "
+        .. "axis_discrete:u,i axis_value120:u,i axis_relative_direction:u,u",
+    },
+    wl_keyboard = { "release",
+      "keymap:u,h,u enter:u,o,a leave:u,o key:u,u,u,u modifiers:u,u,u,u,u repeat_info:i,i" },
+    wl_touch = { "release",
+      "down:u,u,o,i,f,f up:u,u,i motion:u,i,f,f frame cancel shape:i,f,f orientation:i,f" },
+    wl_output = { "release", "geometry:i,i,i,i,i,s,s,i mode:u,i,i,i done scale:i name:s description:s" },
+    wl_subcompositor = { "destroy get_subsurface:n=wl_subsurface,o,o", "" },
+    wl_subsurface = { "destroy set_position:i,i place_above:o place_below:o set_sync set_desync", "" },
+    wl_data_device_manager = { "create_data_source:n=wl_data_source get_data_device:n=wl_data_device,o", "" },
+    wl_data_device = { "start_drag:o,o,o,u set_selection:o,u release",
+      "data_offer:n=wl_data_offer enter:u,o,f,f,o leave motion:u,f,f drop selection:o" },
+    wl_data_source = { "offer:s destroy set_actions:u",
+      "target:s send:s,h cancelled dnd_drop_performed dnd_finished action:u" },
+    wl_data_offer = { "accept:u,s receive:s,h destroy finish set_actions:u,u",
+      "offer:s source_actions:u action:u" },
+    xdg_wm_base = { "destroy create_positioner:n=xdg_positioner get_xdg_surface:n=xdg_surface,o pong:u", "ping:u" },
+    xdg_surface = { "destroy get_toplevel:n=xdg_toplevel get_popup:n=xdg_popup,o,o set_window_geometry:i,i,i,i "
+      .. "ack_configure:u", "configure:u" },
+    xdg_toplevel = {
+      "destroy set_parent:o set_title:s set_app_id:s show_window_menu:o,u,i,i move:o,u resize:o,u,u "
+        .. "set_max_size:i,i set_min_size:i,i set_maximized unset_maximized set_fullscreen:o unset_fullscreen "
+        .. "set_minimized",
+      "configure:i,i,a close configure_bounds:i,i wm_capabilities:a",
+    },
+  }
+  for _, directions in pairs(WAYLAND) do
+    for side, text in ipairs(directions) do
+      local calls = {}
+      for name, kinds in text:gmatch("([%w_]+):?(%S*)") do
+        local call = { name = name }
+        for kind, interface in kinds:gmatch("(%a)=?([%w_]*)") do call[#call + 1] = { kind, interface } end
+        calls[#calls + 1] = call
       end
+      directions[side] = calls
     end
-    texts[#texts + 1] = text
   end
-  return texts
-end
 
--- interface_of says what interface an object had when this message was sent:
--- what the first reading of the file found is kept for the next.
-local function wayland_interface(connection, object, pinfo)
-  connection.objects = connection.objects or { [1] = "wl_display" }
-  connection.interfaces = connection.interfaces or {}
-  local index = pinfo.number .. "/" .. connection.calls
-  connection.calls = connection.calls + 1
-  if not pinfo.visited then connection.interfaces[index] = connection.objects[object] end
-  return connection.interfaces[index]
-end
+  local wayland, wayland_field = define_proto("sockcap_wayland", "Wayland", {
+    { "object", "uint32", "Object" }, { "interface", "string", "Interface" }, { "call", "string", "Request or event" },
+    { "opcode", "uint32", "Opcode" }, { "size", "uint32", "Size" }, { "argument", "string", "Argument" },
+    { "data", "bytes", "Arguments" },
+  })
 
-local current -- the connection whose bytes the tcp or udp dissector has
+  local function wayland_size(tvb, at, left)
+    if left < 8 then return 0 end
+    local size, little = tvb(at + 6, 2):le_uint(), true
+    if size < 8 or size % 4 ~= 0 then size, little = tvb(at + 4, 2):uint(), false end
+    if size < 8 or size % 4 ~= 0 then return nil end
+    return size, little
+  end
 
-local function show_wayland(tvb, at, size, pinfo, tree, little)
-  local connection = current
-  if not connection then return nil end
-  local object, code = tvb(at, 4), tvb(at + (little and 4 or 6), 2)
-  local number = little and object:le_uint() or object:uint()
-  local opcode = little and code:le_uint() or code:uint()
-  local interface = wayland_interface(connection, number, pinfo)
-  local calls = WAYLAND[interface]
-  local call = calls and calls[connection.side][opcode + 1]
-  local name = ("%s#%d.%s"):format(printable(interface or "object"), number, call and call.name or opcode)
-  local t = tree:add(wayland, tvb(at, size))
-  t:add(wayland_field.object, object, number)
-  if interface then add_text(t, wayland_field.interface, object, interface) end
-  if call then t:add(wayland_field.call, code, call.name) end
-  t:add(wayland_field.opcode, code, opcode)
-  t:add(wayland_field.size, tvb(at + (little and 6 or 4), 2), size)
-  local texts = call and wayland_arguments(call, tvb, at + 8, at + size, little, function(new, of)
-    if not pinfo.visited then connection.objects[new] = of end
-  end) or {}
-  for _, text in ipairs(texts) do t:add(wayland_field.argument, tvb(at + 8, size - 8), text) end
-  if size > 8 then t:add(wayland_field.data, tvb(at + 8, size - 8)) end
-  if not call and size > 8 then texts[1] = ("%d bytes"):format(size - 8) end
-  local text = ("%s(%s)"):format(name, table.concat(texts, ", "))
-  t:append_text(": " .. text)
-  return text
-end
+  -- wayland_arguments reads the arguments of a call as texts; made(number,
+  -- interface) is told of each new object. It ends early where bytes are missing.
+  local function wayland_arguments(call, tvb, at, last, little, made)
+    local texts, before = {}, nil
+    local function word(signed)
+      if last - at < 4 then return nil end
+      local range = tvb(at, 4)
+      at = at + 4
+      if signed then return little and range:le_int() or not little and range:int() end
+      return little and range:le_uint() or not little and range:uint()
+    end
+    for _, argument in ipairs(call) do
+      local kind, text = argument[1]
+      if kind == "h" then
+        text = "fd"
+      else
+        local value = word(kind == "i" or kind == "f")
+        if not value then break end
+        if kind == "s" or kind == "a" then
+          if value > last - at then break end
+          if kind == "s" then
+            before = value > 0 and tvb:raw(at, value):match("^[^\0]*") or ""
+            text = '"' .. printable(before) .. '"'
+          else
+            text = ("array of %d bytes"):format(value)
+          end
+          at = math.min(at + math.ceil(value / 4) * 4, last)
+        elseif kind == "f" then
+          text = ("%g"):format(value / 256)
+        elseif kind == "o" then
+          text = value == 0 and "nil" or "#" .. value
+        elseif kind == "n" then
+          local interface = argument[2] ~= "" and argument[2] or before or "?"
+          made(value, interface)
+          text = ("new %s#%d"):format(printable(interface), value)
+        else
+          text = tostring(value)
+        end
+      end
+      texts[#texts + 1] = text
+    end
+    return texts
+  end
 
-function wayland.dissector(tvb, pinfo, tree)
-  return each_message("Wayland", SHOWN_MOST, tvb, pinfo, tree, wayland_size, show_wayland)
+  -- interface_of says what interface an object had when this message was sent:
+  -- what the first reading of the file found is kept for the next.
+  local function wayland_interface(connection, object, pinfo)
+    connection.objects = connection.objects or { [1] = "wl_display" }
+    connection.interfaces = connection.interfaces or {}
+    local index = pinfo.number .. "/" .. connection.calls
+    connection.calls = connection.calls + 1
+    if not pinfo.visited then connection.interfaces[index] = connection.objects[object] end
+    return connection.interfaces[index]
+  end
+
+  local function show_wayland(tvb, at, size, pinfo, tree, little)
+    local connection = current
+    if not connection then return nil end
+    local object, code = tvb(at, 4), tvb(at + (little and 4 or 6), 2)
+    local number = little and object:le_uint() or object:uint()
+    local opcode = little and code:le_uint() or code:uint()
+    local interface = wayland_interface(connection, number, pinfo)
+    local calls = WAYLAND[interface]
+    local call = calls and calls[connection.side][opcode + 1]
+    local name = ("%s#%d.%s"):format(printable(interface or "object"), number, call and call.name or opcode)
+    local t = tree:add(wayland, tvb(at, size))
+    t:add(wayland_field.object, object, number)
+    if interface then add_text(t, wayland_field.interface, object, interface) end
+    if call then t:add(wayland_field.call, code, call.name) end
+    t:add(wayland_field.opcode, code, opcode)
+    t:add(wayland_field.size, tvb(at + (little and 6 or 4), 2), size)
+    local texts = call and wayland_arguments(call, tvb, at + 8, at + size, little, function(new, of)
+      if not pinfo.visited then connection.objects[new] = of end
+    end) or {}
+    for _, text in ipairs(texts) do t:add(wayland_field.argument, tvb(at + 8, size - 8), text) end
+    if size > 8 then t:add(wayland_field.data, tvb(at + 8, size - 8)) end
+    if not call and size > 8 then texts[1] = ("%d bytes"):format(size - 8) end
+    local text = ("%s(%s)"):format(name, table.concat(texts, ", "))
+    t:append_text(": " .. text)
+    return text
+  end
+
+  function wayland.dissector(tvb, pinfo, tree)
+    return each_message("Wayland", SHOWN_MOST, tvb, pinfo, tree, wayland_size, show_wayland)
+  end
 end
 
 -- Protocols in datagrams.
@@ -1198,11 +1214,17 @@ end
 local connections, count = {}, 0
 local marks = {} -- the TCP flags and seq of a life-cycle record, by frame number
 local acks = {} -- of data records, by frame number
-local datagram_protocols, datagram_count = {}, 0 -- by path
+local datagram_protocols = new_cache(4096) -- by path
+
+-- A head is what the first bytes of a record say, up to its offset: the same in
+-- most records of one side of a connection. So there is one table for each,
+-- and the record is it, with what is its own put in anew.
+local HEAD_LEN = 64
+local heads = new_cache(4096)
 
 function sockcap.init()
   connections, count, marks, acks, current = {}, 0, {}, {}, nil
-  datagram_protocols, datagram_count = {}, 0
+  datagram_protocols, heads = new_cache(4096), new_cache(4096)
 end
 
 sockcap.prefs.protocols = Pref.string("Protocols by path", "",
@@ -1260,11 +1282,10 @@ end
 
 -- datagram_protocol is what a datagram's path says, else its bytes.
 local function datagram_protocol(path, tvb)
-  local known = datagram_protocols[path]
+  local known = datagram_protocols.of[path]
   if known == nil then
     known = protocol_of(path, datagram_paths) or false
-    if datagram_count == 4096 then datagram_protocols, datagram_count = {}, 0 end
-    datagram_protocols[path], datagram_count = known, datagram_count + 1
+    remember(datagram_protocols, path, known)
   end
   return known or datagram_in(tvb:raw(0, math.min(tvb:captured_len(), 128)))
 end
@@ -1373,7 +1394,7 @@ end
 -- open gives a connection its addresses, and the ports that say the protocol.
 local function open(connection, rec, paths)
   connection.path = rec.names.path
-  connection.client, connection.server = address("c", connection.id), address("5", connection.id)
+  connection.ends = { address("c", connection.id), address("5", connection.id) } -- by side
   local name, unknown = protocol_of(rec.names.path, paths)
   local port
   connection.unknown = unknown
@@ -1392,16 +1413,16 @@ local call_dissector = tcp.call
 -- call puts a header in front of the payload and has Wireshark show both. It
 -- sets what the dissectors above ask for.
 local function call(view, dissector, rec, connection, side, header, pinfo, tree)
-  pinfo.src, pinfo.dst = connection.client, connection.server
-  if side == 2 then pinfo.src, pinfo.dst = connection.server, connection.client end
+  local ends = connection.ends
+  pinfo.src, pinfo.dst = ends[side], ends[3 - side]
   if connection.unknown then
     view:expert("protocol", "no dissector %s here, which the preference asks for", printable(connection.unknown))
   end
-  if rec.caplen > 0 then header = header .. rec.bytes:sub(rec.header_len + 1) end
+  if rec.caplen > 0 then header = header .. sub(rec.bytes, rec.header_len + 1) end
   connection.side, connection.calls = side, 0
   shown_messages, shown_large = 0, 0
   current = connection
-  local ok, reason = pcall(call_dissector, dissector, new_bytes(header, true):tvb("Stream"), pinfo, tree)
+  local ok, reason = pcall(call_dissector, dissector, as_tvb(new_bytes(header, true), "Stream"), pinfo, tree)
   current = nil
   if not ok then view:expert("payload", "%s", printable(tostring(reason))) end
 end
@@ -1426,18 +1447,18 @@ local function call_tcp(view, rec, connection, side, pinfo, tree)
   if rec.is_data then
     ack = ack_of(rec, connection, side, pinfo)
     if ack then flags = PSH_ACK end
-    if connection.jumps[side] then seq = seq_of(connection, side, rec.offset) end
+    if connection.jumps[side] then seq = bytes4(seq_of(connection, side, rec.offset)) end
   else
     local mark = mark_of(rec, connection, side, pinfo)
     if not mark then return false end
-    flags, seq, side = mark[1], mark[2], mark[3] or side
+    flags, seq, side = mark[1], bytes4(mark[2]), mark[3] or side
     if flags == SYN or flags == SYN_ACK then length, options = 0x70, SYN_OPTIONS end
     if flags == SYN_ACK then ack = 1 end
   end
   if not connection.path then open(connection, rec, stream_paths) end
   local rest = PSH_REST
   if flags ~= PSH then rest = bytes4(ack) .. char(length, flags) .. WINDOW .. options end
-  call(view, tcp, rec, connection, side, connection.ports[side] .. bytes4(seq) .. rest, pinfo, tree)
+  call(view, tcp, rec, connection, side, connection.ports[side] .. seq .. rest, pinfo, tree)
   return true
 end
 
@@ -1500,9 +1521,8 @@ local function sql_in(bytes, at)
 end
 
 local function set_columns(view, rec, pinfo, unset)
-  local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
   local path, cols = rec.names:shown_path(), pinfo.cols
-  local source, destination = own or rec.role == 2 and path or "?", peer or rec.role ~= 2 and path or "?"
+  local source, destination = rec.source, rec.destination
   if show_names then
     pinfo.src, pinfo.dst = unset, unset -- else they win over the text
     cols.src, cols.dst = source, destination
@@ -1537,6 +1557,7 @@ local VERSIONS_MOST = 15
 
 local unset -- an address of no type: this link type has none
 local last_record -- that was dissected, for the statistics
+local begun -- the record of this frame or of that before
 
 local function refuse(tvb, pinfo, tree, name, format, ...)
   local view = new_view(tree, tvb, tvb:captured_len())
@@ -1561,28 +1582,32 @@ local function flags_of(number)
   return flags
 end
 
-local record = {} -- the one that there is at a time
-
--- read_header takes the parts that decide what is done. One call for several
--- bytes and arithmetic on them is a fraction of what Struct.unpack costs.
-local function read_header(bytes, header_len)
-  local event = bytes:byte(2)
-  local kind, role, f1, f2, p1, p2, p3, p4 = bytes:byte(5, 12)
-  local r1, r2, r3, r4 = bytes:byte(33, 36)
-  local o1, o2, o3, o4, o5, o6, o7, o8 = bytes:byte(65, 72)
-  local l1, l2, l3, l4 = bytes:byte(81, 84)
-  local offset = ((o5 * 256 + o6) * 256 + o7) * 256 + o8
+-- read_head takes the parts that decide what is done, of a record whose head
+-- is new.
+local function read_head(head)
+  local _, event, h1, h2, kind, role, f1, f2 = bytes_of(head, 1, 8)
   local word = EVENT[event]
-  record.bytes, record.header_len, record.caplen, record.id = bytes, header_len, #bytes - header_len, bytes:sub(57, 64)
-  record.event, record.known, record.is_data = word or tostring(event), word ~= nil, event == 1
-  record.socket_type, record.role, record.flags = SOCKET_TYPE[kind] or tostring(kind), role, flags_of(f1 * 256 + f2)
-  record.pid, record.peer_pid = ((p1 * 256 + p2) * 256 + p3) * 256 + p4, ((r1 * 256 + r2) * 256 + r3) * 256 + r4
-  record.offset = (((o1 * 256 + o2) * 256 + o3) * 256 + o4) * 4294967296.0 + offset
-  record.seq = (offset + 1) % 4294967296
-  record.len = ((l1 * 256 + l2) * 256 + l3) * 256 + l4
-  record.missing = 0 -- bytes before it; this and what follows is in options
-  record.names, record.lost, record.errno, record.reader, record.latency = nil, nil, nil, nil, nil
-  return record
+  local rec = {
+    header_len = h1 * 256 + h2, id = sub(head, 57, 64), pid = u32(head, 8), peer_pid = u32(head, 32),
+    event = word or tostring(event), known = word ~= nil, is_data = event == 1,
+    socket_type = SOCKET_TYPE[kind] or tostring(kind), role = role, flags = flags_of(f1 * 256 + f2),
+  }
+  remember(heads, head, rec)
+  return rec
+end
+
+-- read_rest puts in what is the record's own. One call for several bytes and
+-- arithmetic on them is a fraction of what Struct.unpack costs.
+local function read_rest(rec, bytes)
+  local o1, o2, o3, o4, o5, o6, o7, o8 = bytes_of(bytes, 65, 72)
+  local l1, l2, l3, l4 = bytes_of(bytes, 81, 84)
+  local offset = ((o5 * 256 + o6) * 256 + o7) * 256 + o8
+  rec.bytes, rec.caplen = bytes, #bytes - rec.header_len
+  rec.offset = (((o1 * 256 + o2) * 256 + o3) * 256 + o4) * 4294967296.0 + offset
+  rec.seq = o8 < 255 and char(o5, o6, o7, o8 + 1) or bytes4((offset + 1) % 4294967296)
+  rec.len = ((l1 * 256 + l2) * 256 + l3) * 256 + l4
+  rec.missing = 0 -- bytes before it; this and what follows is in options
+  rec.lost, rec.errno, rec.reader, rec.latency = nil, nil, nil, nil
 end
 
 local function show_record(tvb, rec, tree)
@@ -1596,14 +1621,13 @@ local function show_record(tvb, rec, tree)
   return view
 end
 
-function sockcap.dissector(tvb, pinfo, tree)
-  local captured = tvb:captured_len()
-  last_record = nil
+-- unreadable shows a record whose header is not one of ours.
+local function unreadable(tvb, pinfo, tree, bytes)
+  local captured = #bytes
   if captured < FIXED_LEN then
     return refuse(tvb, pinfo, tree, "short", "short record: %d of %d bytes", captured, FIXED_LEN)
   end
-  local bytes = tvb:raw(0, captured)
-  local version, header_len = bytes:byte(1), u16(bytes, 2)
+  local version, header_len = bytes_of(bytes), u16(bytes, 2)
   if version > VERSIONS_MOST then
     local ok, used = pcall(call_dissector, user_dlt, tvb, pinfo, tree)
     if ok then return used end
@@ -1612,19 +1636,56 @@ function sockcap.dissector(tvb, pinfo, tree)
     return refuse(tvb, pinfo, tree, "version", "record version %d: this sockcap.lua knows version %d, get another",
       version, VERSION)
   end
-  if header_len < FIXED_LEN or header_len > captured then
-    return refuse(tvb, pinfo, tree, "header_length", "header length %d: should be %d to %d, the bytes captured",
-      header_len, FIXED_LEN, captured)
-  end
+  return refuse(tvb, pinfo, tree, "header_length", "header length %d: should be %d to %d, the bytes captured",
+    header_len, FIXED_LEN, captured)
+end
 
-  local rec = read_header(bytes, header_len)
+-- readable says whether a record's header is one of ours.
+local function readable(bytes)
+  local captured = #bytes
+  if captured < FIXED_LEN or bytes_of(bytes) ~= VERSION then return false end
+  local header_len = u16(bytes, 2)
+  return header_len >= FIXED_LEN and header_len <= captured
+end
+
+-- record_of is the record, nil if it can't be read.
+local function record_of(bytes)
+  local head = sub(bytes, 1, HEAD_LEN)
+  local rec = heads.of[head]
+  if not rec or rec.header_len > #bytes then
+    if not readable(bytes) then return nil end
+    rec = read_head(head)
+  end
+  read_rest(rec, bytes)
+  return rec
+end
+
+-- place gives the record its connection and its side of it.
+local function place(rec)
+  rec.connection = connection_of(rec.id)
+  if rec.connection then
+    rec.side = side_of(rec)
+  elseif rec.event == "refused" then
+    rec.side = 1
+  end
+  rec.placed = true
+end
+
+function sockcap.dissector(tvb, pinfo, tree)
+  if begun then begun.bytes = nil end -- a head is kept, not the bytes
+  last_record, begun = nil, nil
+  local bytes = raw(tvb)
+  local rec = record_of(bytes)
+  if not rec then return unreadable(tvb, pinfo, tree, bytes) end
+  begun = rec
+
   local view = show_record(tvb, rec, tree)
-  local connection = connection_of(rec.id)
+  if not rec.placed then place(rec) end
+  local connection, side = rec.connection, rec.side
   if connection and view.any then view:compute("stream", connection.stream) end
 
   unset = unset or pinfo.dl_src
   if not connection and rec.event == "refused" then connection = { id = refused_id(pinfo.number), sent = {} } end
-  local side = connection and side_of(rec) or rec.event == "refused" and 1
   local call_transport = rec.socket_type == "stream" and call_tcp or call_udp
   if not (side and call_transport(view, rec, connection, side, pinfo, tree)) then
     pinfo.cols.protocol = "sockcap"
@@ -1632,131 +1693,133 @@ function sockcap.dissector(tvb, pinfo, tree)
   end
   set_columns(view, rec, pinfo, unset)
   last_record = rec
-  return captured
+  return #bytes
 end
 
 -- Statistics: a table by path or by process, in the menu and as
 -- tshark -z sockcap,path[,FILTER] and -z sockcap,process[,FILTER].
 
-local function new_row()
-  return { messages = 0, bytes = 0, received = 0, lost = 0.0, waits = 0, answers = 0 }
-end
-
--- note_time keeps count, sum and maximum of a time under one name.
-local function note_time(row, name, seconds)
-  row[name] = row[name] + 1
-  row[name .. "_sum"] = (row[name .. "_sum"] or 0) + seconds
-  row[name .. "_most"] = math.max(row[name .. "_most"] or 0, seconds)
-end
-
-local function mean_and_most(row, name)
-  if row[name] == 0 then return "", "" end
-  return ("%.6f"):format(row[name .. "_sum"] / row[name]), ("%.6f"):format(row[name .. "_most"])
-end
-
--- A Tally counts what the records of one reading of the file tell.
-local Tally = {}
-Tally.__index = Tally
-
-local function new_tally(by) return setmetatable({ by = by, rows = {}, message = {}, asked = {} }, Tally) end
-
-function Tally:row(key)
-  self.rows[key] = self.rows[key] or new_row()
-  return self.rows[key]
-end
-
--- keys of sender, receiver and reader, which are one where paths are asked for.
-function Tally:keys(rec)
-  if self.by == "path" then
-    local path = rec.names:shown_path() or "(none)"
-    return path, path, path
+do
+  local function new_row()
+    return { messages = 0, bytes = 0, received = 0, lost = 0.0, waits = 0, answers = 0 }
   end
-  local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
-  own, peer = own or "(unknown)", peer or "(unknown)"
-  return own, peer, rec.reader or peer
-end
 
-function Tally:count(rec, seconds)
-  local own, peer, reader = self:keys(rec)
-  if rec.lost then self:row(own).lost = self:row(own).lost + tonumber(rec.lost) end
-  if rec.latency then note_time(self:row(reader), "waits", rec.latency) end
-  if not rec.is_data then return end
-  local row, socket = self:row(own), rec.bytes:sub(25, 32) .. rec.id
-  row.bytes = row.bytes + rec.len
-  local message = rec.bytes:sub(73, 80)
-  if message == ZERO8 and not rec.flags.continued or message ~= ZERO8 and self.message[socket] ~= message then
-    row.messages = row.messages + 1
-    self.message[socket] = message
+  -- note_time keeps count, sum and maximum of a time under one name.
+  local function note_time(row, name, seconds)
+    row[name] = row[name] + 1
+    row[name .. "_sum"] = (row[name .. "_sum"] or 0) + seconds
+    row[name .. "_most"] = math.max(row[name .. "_most"] or 0, seconds)
   end
-  if peer ~= own then self:row(peer).received = self:row(peer).received + rec.len end
-  local id = rec.id
-  if rec.role == 1 then
-    self.asked[id] = seconds
-  elseif rec.role == 2 and self.asked[id] then
-    note_time(row, "answers", math.max(seconds - self.asked[id], 0))
-    self.asked[id] = nil
-  end
-end
 
--- text is the table, the most bytes first.
-function Tally:text()
-  local order = {}
-  for key in pairs(self.rows) do order[#order + 1] = key end
-  table.sort(order, function(a, b)
-    local x, y = self.rows[a], self.rows[b]
-    if x.bytes ~= y.bytes then return x.bytes > y.bytes end
-    return a < b
-  end)
-  local by_path = self.by == "path"
-  local lines = { { "Messages", "Bytes", "Received", "Lost", "Latency", "max", "Answer", "max",
-    by_path and "Path" or "Process" } }
-  for _, key in ipairs(order) do
-    local row = self.rows[key]
-    local wait, wait_most = mean_and_most(row, "waits")
-    local answer, answer_most = mean_and_most(row, "answers")
-    lines[#lines + 1] = { ("%d"):format(row.messages), ("%d"):format(row.bytes),
-      ("%d"):format(row.received), ("%.0f"):format(row.lost), wait, wait_most, answer, answer_most, key }
+  local function mean_and_most(row, name)
+    if row[name] == 0 then return "", "" end
+    return ("%.6f"):format(row[name .. "_sum"] / row[name]), ("%.6f"):format(row[name .. "_most"])
   end
-  local out = {
-    ("Unix sockets by %s. Messages and bytes that were sent."):format(self.by),
-    "Seconds, mean and longest: queued until read, asked until answered.",
-  }
-  local widths = { 8, 10, by_path and 0 or 10, 5, 8, 8, 8, 8 }
-  for _, line in ipairs(lines) do
-    local cells = {}
-    for i, width in ipairs(widths) do
-      if width > 0 then cells[#cells + 1] = ("%" .. width .. "s"):format(line[i]) end
+
+  -- A Tally counts what the records of one reading of the file tell.
+  local Tally = {}
+  Tally.__index = Tally
+
+  local function new_tally(by) return setmetatable({ by = by, rows = {}, message = {}, asked = {} }, Tally) end
+
+  function Tally:row(key)
+    self.rows[key] = self.rows[key] or new_row()
+    return self.rows[key]
+  end
+
+  -- keys of sender, receiver and reader, which are one where paths are asked for.
+  function Tally:keys(rec)
+    if self.by == "path" then
+      local path = rec.names:shown_path() or "(none)"
+      return path, path, path
     end
-    out[#out + 1] = table.concat(cells, " ") .. "  " .. line[#line]
+    local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
+    own, peer = own or "(unknown)", peer or "(unknown)"
+    return own, peer, rec.reader or peer
   end
-  return table.concat(out, "\n") .. "\n"
-end
 
--- listen counts from now on; each time the table is wanted, draw gets it.
-local function listen(by, filter, draw)
-  local tally = new_tally(by)
-  local listener = Listener.new("frame", filter and ("sockcap && (%s)"):format(filter) or "sockcap")
-  function listener.packet(pinfo)
-    if last_record then tally:count(last_record, pinfo.rel_ts) end
+  function Tally:count(rec, seconds)
+    local own, peer, reader = self:keys(rec)
+    if rec.lost then self:row(own).lost = self:row(own).lost + tonumber(rec.lost) end
+    if rec.latency then note_time(self:row(reader), "waits", rec.latency) end
+    if not rec.is_data then return end
+    local row, socket = self:row(own), rec.bytes:sub(25, 32) .. rec.id
+    row.bytes = row.bytes + rec.len
+    local message = rec.bytes:sub(73, 80)
+    if message == ZERO8 and not rec.flags.continued or message ~= ZERO8 and self.message[socket] ~= message then
+      row.messages = row.messages + 1
+      self.message[socket] = message
+    end
+    if peer ~= own then self:row(peer).received = self:row(peer).received + rec.len end
+    local id = rec.id
+    if rec.role == 1 then
+      self.asked[id] = seconds
+    elseif rec.role == 2 and self.asked[id] then
+      note_time(row, "answers", math.max(seconds - self.asked[id], 0))
+      self.asked[id] = nil
+    end
   end
-  function listener.draw() draw(tally:text()) end
-  function listener.reset() tally = new_tally(by) end
-  return listener
-end
 
-local function show_window(by)
-  local window = TextWindow.new("Unix sockets by " .. by)
-  local listener = listen(by, nil, function(text) window:set(text) end)
-  window:set_atclose(function() listener:remove() end)
-  retap_packets()
-end
+  -- text is the table, the most bytes first.
+  function Tally:text()
+    local order = {}
+    for key in pairs(self.rows) do order[#order + 1] = key end
+    table.sort(order, function(a, b)
+      local x, y = self.rows[a], self.rows[b]
+      if x.bytes ~= y.bytes then return x.bytes > y.bytes end
+      return a < b
+    end)
+    local by_path = self.by == "path"
+    local lines = { { "Messages", "Bytes", "Received", "Lost", "Latency", "max", "Answer", "max",
+      by_path and "Path" or "Process" } }
+    for _, key in ipairs(order) do
+      local row = self.rows[key]
+      local wait, wait_most = mean_and_most(row, "waits")
+      local answer, answer_most = mean_and_most(row, "answers")
+      lines[#lines + 1] = { ("%d"):format(row.messages), ("%d"):format(row.bytes),
+        ("%d"):format(row.received), ("%.0f"):format(row.lost), wait, wait_most, answer, answer_most, key }
+    end
+    local out = {
+      ("Unix sockets by %s. Messages and bytes that were sent."):format(self.by),
+      "Seconds, mean and longest: queued until read, asked until answered.",
+    }
+    local widths = { 8, 10, by_path and 0 or 10, 5, 8, 8, 8, 8 }
+    for _, line in ipairs(lines) do
+      local cells = {}
+      for i, width in ipairs(widths) do
+        if width > 0 then cells[#cells + 1] = ("%" .. width .. "s"):format(line[i]) end
+      end
+      out[#out + 1] = table.concat(cells, " ") .. "  " .. line[#line]
+    end
+    return table.concat(out, "\n") .. "\n"
+  end
 
-for _, by in ipairs({ "path", "process" }) do
-  register_stat_cmd_arg("sockcap," .. by, function(argument)
-    listen(by, argument and argument:match("^%a+,%a+,(.+)$"), print)
-  end)
-  if gui_enabled() then
-    register_menu("Unix sockets by " .. by, function() show_window(by) end, MENU_STAT_UNSORTED)
+  -- listen counts from now on; each time the table is wanted, draw gets it.
+  local function listen(by, filter, draw)
+    local tally = new_tally(by)
+    local listener = Listener.new("frame", filter and ("sockcap && (%s)"):format(filter) or "sockcap")
+    function listener.packet(pinfo)
+      if last_record then tally:count(last_record, pinfo.rel_ts) end
+    end
+    function listener.draw() draw(tally:text()) end
+    function listener.reset() tally = new_tally(by) end
+    return listener
+  end
+
+  local function show_window(by)
+    local window = TextWindow.new("Unix sockets by " .. by)
+    local listener = listen(by, nil, function(text) window:set(text) end)
+    window:set_atclose(function() listener:remove() end)
+    retap_packets()
+  end
+
+  for _, by in ipairs({ "path", "process" }) do
+    register_stat_cmd_arg("sockcap," .. by, function(argument)
+      listen(by, argument and argument:match("^%a+,%a+,(.+)$"), print)
+    end)
+    if gui_enabled() then
+      register_menu("Unix sockets by " .. by, function() show_window(by) end, MENU_STAT_UNSORTED)
+    end
   end
 end
 
