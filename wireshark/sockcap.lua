@@ -165,7 +165,7 @@ local function u64(s, at) return u32(s, at) * 4294967296.0 + u32(s, at + 4) end
 
 -- Bound once: looking them up costs, record by record, and a method of
 -- Wireshark's as much as the call itself.
-local char, floor, sub, bytes_of = string.char, math.floor, string.sub, string.byte
+local char, floor, sub, bytes_of, match = string.char, math.floor, string.sub, string.byte, string.match
 local new_bytes, as_tvb, raw, referenced = ByteArray.new, ByteArray.tvb, Tvb.raw, TreeItem.referenced
 
 -- bytes4 is a number in four bytes.
@@ -447,8 +447,9 @@ local function add_options(view, tvb, rec)
     if same and not known then remember(known_names, bytes, rec.names) end
   end
   local own, peer = rec.names:who_to(rec.pid, rec.peer_pid)
-  local path = rec.names:shown_path() or "?"
+  local path = rec.names:shown_path()
   rec.source, rec.destination = own or rec.role == 2 and path or "?", peer or rec.role ~= 2 and path or "?"
+  rec.title = (path and path .. " " or "") .. rec.socket_type .. " length "
 end
 
 local function add_payload(view, tvb, rec)
@@ -465,7 +466,8 @@ local function add_payload(view, tvb, rec)
   end
 end
 
--- Protocols on streams.
+-- Protocols on streams. Lua allows 200 local names at a time: so some of this
+-- file is in blocks.
 
 -- A protocol that Wireshark does not know, or knows only one message at a
 -- time, is shown by a Proto of ours. Its fields by name; kind is a ProtoField's.
@@ -730,117 +732,121 @@ proto_of_kinds("sockcap_ssh_agent", "SSH agent", "SSH agent", 262144,
 
 -- ttRPC, which containerd talks to its shims: a header of 10 bytes, then a
 -- protobuf message, in requests and responses ttrpc's own (PROTOCOL.md there).
-local ttrpc, ttrpc_field = define_proto("sockcap_ttrpc", "ttRPC", {
-  { "length", "uint32", "Length" }, { "stream", "uint32", "Stream" }, { "kind", "string", "Kind" },
-  { "service", "string", "Service" }, { "method", "string", "Method" }, { "data", "bytes", "Message" },
-})
-local TTRPC = { "Request", "Response", "Data" }
-local ttrpc_size = size_behind_length(10, 4194304)
+do
+  local ttrpc, ttrpc_field = define_proto("sockcap_ttrpc", "ttRPC", {
+    { "length", "uint32", "Length" }, { "stream", "uint32", "Stream" }, { "kind", "string", "Kind" },
+    { "service", "string", "Service" }, { "method", "string", "Method" }, { "data", "bytes", "Message" },
+  })
+  local TTRPC = { "Request", "Response", "Data" }
+  local ttrpc_size = size_behind_length(10, 4194304)
 
--- protobuf_strings reads the length-delimited fields at the top of a message.
-local function protobuf_strings(bytes)
-  local found, at = {}, 1
-  local function varint()
-    local value, scale = 0, 1
-    repeat
-      local byte = bytes:byte(at)
-      if not byte or scale > 2 ^ 49 then return nil end
-      value, scale, at = value + byte % 128 * scale, scale * 128, at + 1
-    until byte < 128
-    return value
-  end
-  while at <= #bytes do
-    local key = varint()
-    if not key then break end
-    local wire = key % 8
-    if wire == 2 then
-      local size = varint()
-      if not size or size > #bytes - at + 1 then break end
-      found[math.floor(key / 8)] = bytes:sub(at, at + size - 1)
-      at = at + size
-    elseif wire == 0 then
-      if not varint() then break end
-    else
-      break
+  -- protobuf_strings reads the length-delimited fields at the top of a message.
+  local function protobuf_strings(bytes)
+    local found, at = {}, 1
+    local function varint()
+      local value, scale = 0, 1
+      repeat
+        local byte = bytes:byte(at)
+        if not byte or scale > 2 ^ 49 then return nil end
+        value, scale, at = value + byte % 128 * scale, scale * 128, at + 1
+      until byte < 128
+      return value
     end
-  end
-  return found
-end
-
-local function show_ttrpc(tvb, at, size, _, tree)
-  local t, kind = tree:add(ttrpc, tvb(at, size)), tvb(at + 8, 1):uint()
-  local word = TTRPC[kind] or tostring(kind)
-  t:add(ttrpc_field.length, tvb(at, 4))
-  t:add(ttrpc_field.stream, tvb(at + 4, 4))
-  t:add(ttrpc_field.kind, tvb(at + 8, 1), word)
-  local text = ("%s %d"):format(word, tvb(at + 4, 4):uint())
-  if size > 10 then
-    local body = tvb(at + 10, size - 10)
-    t:add(ttrpc_field.data, body)
-    local found = kind == 1 and protobuf_strings(tvb:raw(at + 10, size - 10)) or {}
-    if found[1] and found[2] then
-      add_text(t, ttrpc_field.service, body, found[1])
-      add_text(t, ttrpc_field.method, body, found[2])
-      text = ("%s /%s/%s"):format(text, printable(found[1]), printable(found[2]))
+    while at <= #bytes do
+      local key = varint()
+      if not key then break end
+      local wire = key % 8
+      if wire == 2 then
+        local size = varint()
+        if not size or size > #bytes - at + 1 then break end
+        found[math.floor(key / 8)] = bytes:sub(at, at + size - 1)
+        at = at + size
+      elseif wire == 0 then
+        if not varint() then break end
+      else
+        break
+      end
     end
+    return found
   end
-  t:append_text(", " .. text)
-  return text
-end
 
-function ttrpc.dissector(tvb, pinfo, tree)
-  local function size_of(...)
-    local _, _, left = ...
-    if left < 10 then return 0 end
-    return ttrpc_size(...)
+  local function show_ttrpc(tvb, at, size, _, tree)
+    local t, kind = tree:add(ttrpc, tvb(at, size)), tvb(at + 8, 1):uint()
+    local word = TTRPC[kind] or tostring(kind)
+    t:add(ttrpc_field.length, tvb(at, 4))
+    t:add(ttrpc_field.stream, tvb(at + 4, 4))
+    t:add(ttrpc_field.kind, tvb(at + 8, 1), word)
+    local text = ("%s %d"):format(word, tvb(at + 4, 4):uint())
+    if size > 10 then
+      local body = tvb(at + 10, size - 10)
+      t:add(ttrpc_field.data, body)
+      local found = kind == 1 and protobuf_strings(tvb:raw(at + 10, size - 10)) or {}
+      if found[1] and found[2] then
+        add_text(t, ttrpc_field.service, body, found[1])
+        add_text(t, ttrpc_field.method, body, found[2])
+        text = ("%s /%s/%s"):format(text, printable(found[1]), printable(found[2]))
+      end
+    end
+    t:append_text(", " .. text)
+    return text
   end
-  return each_message("ttRPC", SHOWN_MOST, tvb, pinfo, tree, size_of, show_ttrpc)
+
+  function ttrpc.dissector(tvb, pinfo, tree)
+    local function size_of(...)
+      local _, _, left = ...
+      if left < 10 then return 0 end
+      return ttrpc_size(...)
+    end
+    return each_message("ttRPC", SHOWN_MOST, tvb, pinfo, tree, size_of, show_ttrpc)
+  end
 end
 
 -- PulseAudio: a descriptor of length, channel, offset and flags, then samples
 -- or, on channel 0xffffffff, tagged values: a command and its number first
 -- (pulsecore/pstream.c, native-common.h).
-local pulse, pulse_field = define_proto("sockcap_pulse", "PulseAudio", {
-  { "length", "uint32", "Length" }, { "channel", "uint32", "Channel" }, { "command", "string", "Command" },
-  { "tag", "uint32", "Tag" }, { "data", "bytes", "Data" },
-})
-local PULSE_COMMAND = { [101] = "Enable ring channel", [102] = "Disable ring channel", [103] = "Register memfd" }
-for i, word in ipairs({
-  "Error", "Timeout", "Reply", "Create playback stream", "Delete playback stream", "Create record stream",
-  "Delete record stream", "Exit", "Auth", "Set client name", "Lookup sink", "Lookup source",
-  "Drain playback stream", "Stat", "Get playback latency", "Create upload stream", "Delete upload stream",
-  "Finish upload stream", "Play sample", "Remove sample", "Get server info", "Get sink info",
-  "Get sink info list", "Get source info", "Get source info list", "Get module info", "Get module info list",
-  "Get client info", "Get client info list", "Get sink input info", "Get sink input info list",
-  "Get source output info", "Get source output info list", "Get sample info", "Get sample info list", "Subscribe",
-}) do
-  PULSE_COMMAND[i - 1] = word
-end
-
-local function pulse_size(tvb, at, left)
-  if left < 20 then return 0 end
-  local size = tvb(at, 4):uint()
-  return size <= 16777216 and 20 + size or nil
-end
-
-local function show_pulse(tvb, at, size, _, tree)
-  local t, control = tree:add(pulse, tvb(at, size)), tvb:raw(at + 4, 4) == ONES4
-  t:add(pulse_field.length, tvb(at, 4))
-  t:add(pulse_field.channel, tvb(at + 4, 4))
-  local text = control and "Control" or ("Samples, channel %d, %d bytes"):format(tvb(at + 4, 4):uint(), size - 20)
-  if control and size >= 30 and tvb:raw(at + 20, 1) == "L" and tvb:raw(at + 25, 1) == "L" then
-    local command = tvb(at + 21, 4):uint()
-    text = ("%s, tag %d"):format(PULSE_COMMAND[command] or command, tvb(at + 26, 4):uint())
-    t:add(pulse_field.command, tvb(at + 21, 4), PULSE_COMMAND[command] or tostring(command))
-    t:add(pulse_field.tag, tvb(at + 26, 4))
+do
+  local pulse, pulse_field = define_proto("sockcap_pulse", "PulseAudio", {
+    { "length", "uint32", "Length" }, { "channel", "uint32", "Channel" }, { "command", "string", "Command" },
+    { "tag", "uint32", "Tag" }, { "data", "bytes", "Data" },
+  })
+  local PULSE_COMMAND = { [101] = "Enable ring channel", [102] = "Disable ring channel", [103] = "Register memfd" }
+  for i, word in ipairs({
+    "Error", "Timeout", "Reply", "Create playback stream", "Delete playback stream", "Create record stream",
+    "Delete record stream", "Exit", "Auth", "Set client name", "Lookup sink", "Lookup source",
+    "Drain playback stream", "Stat", "Get playback latency", "Create upload stream", "Delete upload stream",
+    "Finish upload stream", "Play sample", "Remove sample", "Get server info", "Get sink info",
+    "Get sink info list", "Get source info", "Get source info list", "Get module info", "Get module info list",
+    "Get client info", "Get client info list", "Get sink input info", "Get sink input info list",
+    "Get source output info", "Get source output info list", "Get sample info", "Get sample info list", "Subscribe",
+  }) do
+    PULSE_COMMAND[i - 1] = word
   end
-  if size > 20 then t:add(pulse_field.data, tvb(at + 20, size - 20)) end
-  t:append_text(": " .. text)
-  return text
-end
 
-function pulse.dissector(tvb, pinfo, tree)
-  return each_message("PulseAudio", SHOWN_MOST, tvb, pinfo, tree, pulse_size, show_pulse)
+  local function pulse_size(tvb, at, left)
+    if left < 20 then return 0 end
+    local size = tvb(at, 4):uint()
+    return size <= 16777216 and 20 + size or nil
+  end
+
+  local function show_pulse(tvb, at, size, _, tree)
+    local t, control = tree:add(pulse, tvb(at, size)), tvb:raw(at + 4, 4) == ONES4
+    t:add(pulse_field.length, tvb(at, 4))
+    t:add(pulse_field.channel, tvb(at + 4, 4))
+    local text = control and "Control" or ("Samples, channel %d, %d bytes"):format(tvb(at + 4, 4):uint(), size - 20)
+    if control and size >= 30 and tvb:raw(at + 20, 1) == "L" and tvb:raw(at + 25, 1) == "L" then
+      local command = tvb(at + 21, 4):uint()
+      text = ("%s, tag %d"):format(PULSE_COMMAND[command] or command, tvb(at + 26, 4):uint())
+      t:add(pulse_field.command, tvb(at + 21, 4), PULSE_COMMAND[command] or tostring(command))
+      t:add(pulse_field.tag, tvb(at + 26, 4))
+    end
+    if size > 20 then t:add(pulse_field.data, tvb(at + 20, size - 20)) end
+    t:append_text(": " .. text)
+    return text
+  end
+
+  function pulse.dissector(tvb, pinfo, tree)
+    return each_message("PulseAudio", SHOWN_MOST, tvb, pinfo, tree, pulse_size, show_pulse)
+  end
 end
 
 local current -- the connection whose bytes the tcp or udp dissector has
@@ -850,8 +856,7 @@ local current -- the connection whose bytes the tcp or udp dissector has
 -- machine (The Wayland Protocol, chapter 4). Which interface an object has is
 -- learnt from the requests that made it. Arguments: i and u numbers, f fixed
 -- point, s string, o object, n new object and its interface, a array, h a
--- descriptor, which is passed beside the bytes. In a block, as Lua allows 200
--- local names at a time.
+-- descriptor, which is passed beside the bytes.
 do
   local WAYLAND = { -- of each interface: requests, events
     wl_display = { "sync:n=wl_callback get_registry:n=wl_registry", "error:o,u,s delete_id:u" },
@@ -1222,9 +1227,11 @@ local datagram_protocols = new_cache(4096) -- by path
 local HEAD_LEN = 64
 local heads = new_cache(4096)
 
+local guessers = {} -- by port: how many connections may need guess
+
 function sockcap.init()
   connections, count, marks, acks, current = {}, 0, {}, {}, nil
-  datagram_protocols, heads = new_cache(4096), new_cache(4096)
+  datagram_protocols, heads, guessers = new_cache(4096), new_cache(4096), {}
 end
 
 sockcap.prefs.protocols = Pref.string("Protocols by path", "",
@@ -1245,13 +1252,17 @@ local function address(side, id)
   return Address.ipv6(("fd00:0:0:%s:%x:%x:%x:%x"):format(side, u16(id, 0), u16(id, 2), u16(id, 4), u16(id, 6)))
 end
 
+-- A flow is what is known of one direction of a connection: sent is where its
+-- bytes end (nil before the first), unacked the segments that the other side
+-- has not acknowledged; the rest is explained at note_jump and note_data.
+local function new_connection(id) return { id = id, { unacked = 0 }, { unacked = 0 } } end -- flows by side
+
 local function connection_of(id)
   if id == ZERO8 then return nil end
   local connection = connections[id]
   if not connection then
-    connection = {
-      id = id, stream = count, sent = {}, closed = {}, follow = {}, shown = {}, unacked = { 0, 0 }, jumps = {},
-    }
+    connection = new_connection(id)
+    connection.stream = count
     connections[id], count = connection, count + 1
   end
   return connection
@@ -1302,7 +1313,21 @@ function datagram.dissector(tvb, pinfo, tree)
   return ok and used > 0 and used or tvb:captured_len()
 end
 
-tcp_port:add(("%d-%d"):format(GUESS, GUESS + GUESS_COUNT - 1), guess)
+tcp_port:add(("%d-%d"):format(GUESS, GUESS + GUESS_COUNT - 1), guess) -- so that Decode As offers them
+
+-- A port has guess only while one of its connections may need it, as the call
+-- costs more than all else. What Decode As has put on a port stays.
+local function begin_guessing(connection, port)
+  connection.guess_port, guessers[port] = port, (guessers[port] or 0) + 1
+  if not tcp_port:get_dissector(port) then tcp_port:add(port, guess) end
+end
+
+local function end_guessing(connection)
+  local port = connection.guess_port
+  connection.guess_port, guessers[port] = nil, guessers[port] - 1
+  if guessers[port] == 0 then tcp_port:remove(port, guess) end
+end
+
 udp_port:add(("%d-%d"):format(GUESS, GUESS + GUESS_COUNT - 1), datagram)
 
 -- refused_id is the conversation of a refused connect, which never had one:
@@ -1322,22 +1347,20 @@ end
 local PSH, PSH_ACK, SYN, SYN_ACK, FIN, RST = 0x08, 0x18, 0x02, 0x12, 0x01, 0x04
 
 -- A gap of 2 GiB or more would seem to be a step back to tcp (RFC 9293, section
--- 3.4). So what follows a gap above JUMP is moved that much closer: jumps[side]
--- has the offsets from which on, and by how much in all.
+-- 3.4). So what follows a gap above JUMP is moved that much closer: a flow's
+-- jumps are the offsets from which on, and by how much in all.
 local JUMP = 1073741824
 
-local function note_jump(rec, connection, side)
-  local gap = rec.offset - (connection.sent[side] or rec.offset)
-  if gap < JUMP then return end
-  local jumps = connection.jumps[side] or {}
-  connection.jumps[side] = jumps
-  jumps[#jumps + 1] = { rec.offset, (#jumps > 0 and jumps[#jumps][2] or 0) + gap - JUMP }
+local function note_jump(flow, offset, gap)
+  local jumps = flow.jumps or {}
+  flow.jumps = jumps
+  jumps[#jumps + 1] = { offset, (#jumps > 0 and jumps[#jumps][2] or 0) + gap - JUMP }
 end
 
 -- seq_of is the sequence number of an offset in what one side sent.
-local function seq_of(connection, side, offset)
+local function seq_of(flow, offset)
   local moved = 0
-  for _, jump in ipairs(connection.jumps[side] or {}) do
+  for _, jump in ipairs(flow.jumps or {}) do
     if offset >= jump[1] then moved = jump[2] end
   end
   return (offset - moved + 1) % 4294967296
@@ -1351,18 +1374,18 @@ end
 -- What the first pass decided holds for the second.
 local function mark_of(rec, connection, side, pinfo)
   if pinfo.visited then return marks[pinfo.number] end
-  local sent, mark = connection.sent, nil
-  if rec.event == "connect" and side == 1 and not sent[1] and not sent[2] then
+  local own, other, mark = connection[side], connection[3 - side], nil
+  if rec.event == "connect" and side == 1 and not own.sent and not other.sent then
     mark = { SYN, 0 }
-  elseif rec.event == "accept" and side == 2 and not sent[2] then
+  elseif rec.event == "accept" and side == 2 and not own.sent then
     mark = { SYN_ACK, 0 }
-  elseif rec.event == "refused" and not sent[1] and not sent[2] then
+  elseif rec.event == "refused" and not own.sent and not other.sent then
     mark = { RST, 0, 3 - side } -- from whom it was asked
-  elseif rec.event == "close" and rec.offset > 0 and rec.offset == sent[side] and not connection.closed[side] then
-    mark = { FIN, seq_of(connection, side, rec.offset) }
-    connection.closed[side] = true
+  elseif rec.event == "close" and rec.offset > 0 and rec.offset == own.sent and not own.closed then
+    mark = { FIN, seq_of(own, rec.offset) }
+    own.closed = true
   end
-  if mark and not sent[side] then sent[side] = 0 end
+  if mark and not own.sent then own.sent = 0 end
   marks[pinfo.number] = mark
   return mark
 end
@@ -1378,16 +1401,16 @@ local PSH_REST = "\0\0\0\0\80\8" .. WINDOW -- no ack, 20 bytes of header, PSH
 local ACK_EVERY = 64
 
 -- note_data remembers where the bytes end that follow each other without a gap
--- but for what a record itself says is missing: follow[side] with those that
--- the last record stands for, shown[side] with those that it has.
-local function note_data(rec, connection, side)
-  note_jump(rec, connection, side)
-  local first, last = rec.offset - rec.missing, rec.offset + rec.len
-  if last > (connection.sent[side] or -1) then connection.sent[side] = last end
-  connection.unacked[side] = connection.unacked[side] + 1
-  local follow = connection.follow[side]
-  if not follow or first <= follow and last > follow then
-    connection.follow[side], connection.shown[side] = last, rec.offset + math.min(rec.caplen, rec.len)
+-- but for what a record itself says is missing: follow with those that the last
+-- record stands for, shown with those that it has.
+local function note_data(rec, flow)
+  local offset, sent, follow = rec.offset, flow.sent, flow.follow
+  local last = offset + rec.len
+  if sent and offset - sent >= JUMP then note_jump(flow, offset, offset - sent) end
+  if not sent or last > sent then flow.sent = last end
+  flow.unacked = flow.unacked + 1
+  if not follow or offset - rec.missing <= follow and last > follow then
+    flow.follow, flow.shown = last, rec.caplen < rec.len and offset + rec.caplen or last
   end
 end
 
@@ -1403,6 +1426,7 @@ local function open(connection, rec, paths)
   else
     port = path_port(rec.names.path ~= "" and rec.names.path or connection.id)
     connection.protocol, connection.since = name, 0
+    if paths == stream_paths then begin_guessing(connection, port) end
   end
   local own = bytes2(CLIENT + u16(connection.id, 6) % CLIENT_COUNT)
   connection.ports = { own .. bytes2(port), bytes2(port) .. own } -- by side
@@ -1424,6 +1448,7 @@ local function call(view, dissector, rec, connection, side, header, pinfo, tree)
   current = connection
   local ok, reason = pcall(call_dissector, dissector, as_tvb(new_bytes(header, true), "Stream"), pinfo, tree)
   current = nil
+  if connection.protocol == false and connection.guess_port then end_guessing(connection) end
   if not ok then view:expert("payload", "%s", printable(tostring(reason))) end
 end
 
@@ -1432,11 +1457,11 @@ end
 -- makes tcp drop real data: it is of what the file has shown.
 local function ack_of(rec, connection, side, pinfo)
   if pinfo.visited then return acks[pinfo.number] end
-  note_data(rec, connection, side)
-  local other = 3 - side
-  if connection.unacked[other] < ACK_EVERY then return nil end
-  connection.unacked[other] = 0
-  acks[pinfo.number] = seq_of(connection, other, connection.shown[other])
+  note_data(rec, connection[side])
+  local other = connection[3 - side]
+  if other.unacked < ACK_EVERY then return nil end
+  other.unacked = 0
+  acks[pinfo.number] = seq_of(other, other.shown)
   return acks[pinfo.number]
 end
 
@@ -1447,7 +1472,7 @@ local function call_tcp(view, rec, connection, side, pinfo, tree)
   if rec.is_data then
     ack = ack_of(rec, connection, side, pinfo)
     if ack then flags = PSH_ACK end
-    if connection.jumps[side] then seq = bytes4(seq_of(connection, side, rec.offset)) end
+    if connection[side].jumps then seq = bytes4(seq_of(connection[side], rec.offset)) end
   else
     local mark = mark_of(rec, connection, side, pinfo)
     if not mark then return false end
@@ -1488,10 +1513,16 @@ end
 
 -- Columns.
 
+local LINE_END = { [0] = true, [10] = true, [13] = true }
+
 -- preview is the payload's first line if it is text.
 local function preview(rec)
   if rec.caplen == 0 then return "" end
-  local line = rec.bytes:sub(rec.header_len + 1, rec.header_len + 80):match("^[^\r\n\0]*")
+  local first = sub(rec.bytes, rec.header_len + 1, rec.header_len + 80)
+  local line = match(first, "^[ -~]*")
+  local after = bytes_of(first, #line + 1)
+  if line ~= "" and (not after or LINE_END[after]) then return ": " .. line end
+  line = match(first, "^[^\r\n\0]*")
   if line == "" or line:find("[\1-\8\14-\31\127]") then return "" end
   return ": " .. printable(line)
 end
@@ -1540,8 +1571,7 @@ local function set_columns(view, rec, pinfo, unset)
   end
   cols.protocol = "sockcap"
   if rec.is_data then
-    local text = ("%s length %d%s"):format(rec.socket_type, rec.len, preview(rec))
-    cols.info = path and path .. " " .. text or text -- after what tcp has fenced: "[TCP Previous segment..."
+    cols.info = rec.title .. rec.len .. preview(rec) -- after what tcp has fenced: "[TCP Previous segment..."
   else
     local text = INFO[rec.event] and INFO[rec.event](rec) or rec.event
     cols.info = path and text .. " " .. path or text
@@ -1685,7 +1715,7 @@ function sockcap.dissector(tvb, pinfo, tree)
   if connection and view.any then view:compute("stream", connection.stream) end
 
   unset = unset or pinfo.dl_src
-  if not connection and rec.event == "refused" then connection = { id = refused_id(pinfo.number), sent = {} } end
+  if not connection and rec.event == "refused" then connection = new_connection(refused_id(pinfo.number)) end
   local call_transport = rec.socket_type == "stream" and call_tcp or call_udp
   if not (side and call_transport(view, rec, connection, side, pinfo, tree)) then
     pinfo.cols.protocol = "sockcap"
