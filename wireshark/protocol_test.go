@@ -3,6 +3,7 @@ package wireshark_test
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -271,6 +272,61 @@ func TestProtocolsByPreference(t *testing.T) {
 	if got := streams("-d", "tcp.port=="+port+",echo", "-Y", "echo"); got != "1" {
 		t.Errorf("decode as, port %s: streams %q", port, got)
 	}
+}
+
+// Connections of one path share a port: that nothing could be told of some says
+// nothing of the others, be they open meanwhile or later, and Decode As has the
+// last word on all.
+func TestGuessingBeginsAndEnds(t *testing.T) {
+	t.Parallel()
+	s := newShark(t)
+	connection := func(id uint64) *conversation { return converse("/opt/app.sock", id) }
+	var packets []pcapng.Packet
+	say := func(c *conversation, what string, times int) {
+		c.packets = nil
+		for range times {
+			c.send(client, []byte(what), large)
+		}
+		packets = append(packets, c.packets...)
+	}
+	ping := "*1\r\n$4\r\nPING\r\n" // which no heuristic of Wireshark's knows
+	odd, early, later, last := connection(1), connection(2), connection(3), connection(4)
+	say(odd, "nothing known", 7)
+	say(early, ping, 1)
+	say(odd, "nothing known", 20) // given up while early is open
+	say(early, ping, 1)
+	say(odd, ping, 1) // too late
+	say(later, "nothing known", 20)
+	say(later, ping, 1)
+	say(last, ping, 2)
+	s.capture(t, "guesses.pcapng", packets...)
+	alone := connection(5)
+	packets = nil
+	say(alone, "nothing known", 20) // the port's only one: guess is gone
+	say(connection(6), ping, 1)
+	s.capture(t, "alone.pcapng", packets...)
+
+	for _, pass := range [][]string{nil, {"-2"}} {
+		streams := func(name string, args ...string) string {
+			var got []string
+			for _, row := range s.rows(t, name, slices.Concat(pass, args, []string{"-T", "fields", "-e", "sockcap.stream"})...) {
+				got = append(got, row[0])
+			}
+			return strings.Join(got, " ")
+		}
+		if got := streams("guesses.pcapng", "-Y", `frame.protocols contains "resp"`); got != "1 1 3 3" {
+			t.Errorf("%q: RESP on streams %q", pass, got)
+		}
+		if got := streams("alone.pcapng", "-Y", `frame.protocols contains "resp"`); got != "1" {
+			t.Errorf("%q: RESP on streams %q after one that was given up", pass, got)
+		}
+		port := s.rows(t, "alone.pcapng", "-c", "1", "-T", "fields", "-e", "tcp.dstport")[0][0]
+		want := strings.TrimSpace(strings.Repeat("0 ", 20) + "1")
+		if got := streams("alone.pcapng", "-d", "tcp.port=="+port+",echo", "-Y", "echo"); got != want {
+			t.Errorf("%q: echo, by Decode As, on streams %q", pass, got)
+		}
+	}
+	s.quiet(t, "guesses.pcapng")
 }
 
 func TestEventsSayWhatHappened(t *testing.T) {
