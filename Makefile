@@ -76,7 +76,7 @@ test-generated:
 # test-host: all Go tests, on this kernel
 test-host:
 	.ci/install test
-	go test -count=1 -p 1 $(as_root) ./...
+	go test -count=1 -p 1 -timeout 30m $(as_root) ./...
 
 # test-wireshark: the dissector in other versions; in one: make test-wireshark-sid
 test-wireshark:
@@ -85,7 +85,7 @@ test-wireshark:
 test-wireshark-%:
 	.ci/install test root
 	root=$$(wireshark/testdata/root $*) && TSHARK_ROOT=$$root \
-		go test -count=1 $(as_root) ./wireshark
+		go test -count=1 -timeout 30m $(as_root) ./wireshark
 
 # test-vm: the live tests on other kernels; on one: make test-vm-amd64-6.1
 test-vm: test-harness
