@@ -26,6 +26,7 @@ const (
 	CountUnits                    // units handed over
 	CountFailed                   // buffers of failed sends, rightly left out
 	CountEarly                    // units taken before all programs were in place
+	CountFiltered                 // units left out because they are not asked for
 )
 
 // Counters is how many counters the programs have room for.
@@ -62,6 +63,8 @@ type Knobs struct {
 	AllocPointer      uint32
 	ReadySK           uint32
 	SentSK            uint32
+	FamilyOnly        bool   // keep only what concerns the processes in the map family
+	ForkChild         uint32 // offset of child_pid in sched_process_fork
 }
 
 // Load gives the programs with their knobs set, not yet in the kernel.
@@ -91,6 +94,8 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 		"alloc_pointer_at":     k.AllocPointer,
 		"ready_sk_at":          k.ReadySK,
 		"sent_sk_at":           k.SentSK,
+		"family_only":          k.FamilyOnly,
+		"fork_child_at":        k.ForkChild,
 	}
 	for name, ranges := range map[string][]Range{"failed_at": k.FailedAt, "alloc_at": k.AllocAt, "release_at": k.ReleaseAt} {
 		if len(ranges) > MaxRanges {

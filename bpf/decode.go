@@ -58,9 +58,9 @@ type Data struct {
 	Receiver   uint64
 	Offset     uint64
 	Index      uint64
-	Ready      uint64
 	Queued     uint64
 	Lost       uint64
+	Skipped    uint64
 	Total      uint32
 	At         uint32
 	ReaderPid  uint32
@@ -241,7 +241,7 @@ func (d *Data) decode(c *cursor) {
 	d.Kind, d.Type, d.Flags, d.Size = c.u8(), c.u8(), c.u16(), c.u32()
 	d.Time, d.Unit, d.Message = c.u64(), c.u64(), c.u64()
 	d.Sender, d.Receiver, d.Offset = c.u64(), c.u64(), c.u64()
-	d.Index, d.Ready, d.Queued, d.Lost = c.u64(), c.u64(), c.u64(), c.u64()
+	d.Index, d.Queued, d.Lost, d.Skipped = c.u64(), c.u64(), c.u64(), c.u64()
 	d.Total, d.At, d.ReaderPid, d.ReaderTid = c.u32(), c.u32(), c.u32(), c.u32()
 	d.Task.decode(c)
 	c.bytes(d.ReaderComm[:])

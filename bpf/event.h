@@ -55,9 +55,9 @@ struct data_event {
 	__u64 receiver; /* number of the receiving socket, 0 if unknown */
 	__u64 offset;	/* bytes that sender sent before this unit */
 	__u64 index;	/* place in the receiver's queue since the start */
-	__u64 ready;	/* units known to be queued to it by then */
 	__u64 queued;	/* when it was queued (DATA_READ), 0 if unknown */
 	__u64 lost;	/* units that were lost until then, of all sockets */
+	__u64 skipped;	/* of offset, bytes that were left out */
 	__u32 total;	/* bytes of the unit */
 	__u32 at;	/* where in the unit this piece begins */
 	__u32 reader_pid;

@@ -137,10 +137,18 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct signal_struct {
+	struct {
+		int counter;
+	} live; /* threads that have not ended */
+};
+
 struct task_struct {
 	void *stack;
 	struct files_struct *files;
 	unsigned int flags;
+	int pid; /* of the thread */
+	struct signal_struct *signal;
 	struct task_struct *group_leader;
 	char comm[16];
 };

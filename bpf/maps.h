@@ -70,6 +70,7 @@ enum loss {
 	COUNT_UNITS,  /* units handed over */
 	COUNT_FAILED, /* skbs of failed sends, rightly left out */
 	COUNT_EARLY,  /* units taken before all programs were in place */
+	COUNT_FILTERED, /* units left out because they are not asked for */
 	LOSS_COUNT = 16,
 };
 __u64 counters[LOSS_COUNT];
@@ -92,16 +93,17 @@ struct socket_state {
 	__u64 peer;    /* struct sock */
 	__u64 peer_number;
 	__u64 sent;	/* bytes queued by it */
+	__u64 skipped;	/* of these, bytes left out */
 	__u64 consumed; /* units taken from its queue */
 	__u64 ready;	/* units queued to it (send side) */
 	__u64 entered;	/* sends begun */
-	__u64 inside;	/* tasks inside a send */
 	__u64 reader;	/* pid_tgid of the last reader */
 	__u64 pager;	/* pid_tgid of who appends pages, all ones: several */
-	__u16 announced;
-	__u16 disordered; /* some of what it sent was purged out of order */
-	__u16 own;	  /* carries our own output */
-	__u16 pad;
+	__u32 inside;	/* tasks inside a send */
+	__u8 announced;
+	__u8 disordered; /* some of what it sent was purged out of order */
+	__u8 own;	 /* carries our own output */
+	__u8 pad;
 };
 
 struct {
@@ -124,7 +126,8 @@ struct call {
 	__u64 unit;    /* pending, 0 if none */
 	__u64 unit_len;
 	__u32 overlap; /* others were inside when it began */
-	__u32 oob;
+	__u16 oob;
+	__u16 left; /* some of it is left out */
 };
 
 struct {

@@ -92,6 +92,8 @@ static __always_inline int on_alloc(__u64 site, __u64 pointer)
 		return 0;
 	if (is_self())
 		return sk ? note_own(sk) : 0;
+	if (sk && !may_send(sk))
+		return 0;
 	if (sk) {
 		socket_of(sk); /* while it has an inode */
 		o.sock = (__u64)sk;

@@ -212,12 +212,50 @@ static __always_inline bool claim_shown(__u64 unit)
 	return !is_claimed(&claim);
 }
 
+/*
+ * Whether an skb of a socket may be kept. Nothing is noted of others. The
+ * current task reads it, or throws it away.
+ */
+__attribute__((noinline)) int may_take(__u64 from)
+{
+	__u64 to = (__u64)peer_of((void *)from);
+
+	if (concerns_family(from, to) ||
+	    (!to && bpf_map_lookup_elem(&sockets, &from))) /* closed: later */
+		return 1;
+	count(COUNT_FILTERED, 1);
+	return 0;
+}
+
+/*
+ * Whether a unit is kept, sent by a member or by one that may be, or received
+ * by a socket that the family uses. A member that reads one uses it.
+ */
+__attribute__((noinline)) int is_kept(__u64 from, __u64 inode, __u32 pid,
+				      __u32 flags)
+{
+	struct sock *sk = (void *)from, *to = peer_of(sk);
+
+	if (flags & DATA_READ && in_family()) {
+		note_used(inode);
+		return 1;
+	}
+	if (!(flags & DATA_NO_SENDER) && was_family(pid))
+		return 1;
+	if (inode && bpf_map_lookup_elem(&used, &inode))
+		return 1;
+	if (BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM && to &&
+	    is_used((__u64)to))
+		return 1;
+	return flags & (DATA_NO_SENDER | DATA_UNSURE_SENDER) && is_used(from);
+}
+
 /* Takes an skb that the receiver has done with. */
 static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 				      __u64 location, enum freed_by by)
 {
 	struct origin *origin = origin_of(skb);
-	struct socket_state *sender = socket_of(from), *receiver;
+	struct socket_state *sender, *receiver;
 	bool released = by == BY_KFREE && is_release(location);
 	__u64 key = (__u64)skb;
 	struct waiting *w;
@@ -225,6 +263,9 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	struct receiver to;
 	struct job job;
 
+	if (family_only && !may_take((__u64)from))
+		return 0;
+	sender = socket_of(from);
 	if (!sender)
 		return 0;
 	if (!armed || sender->own) {
@@ -250,11 +291,11 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	e->unit = unique(&next_unit);
 	e->sender = sender->number;
 	e->offset = sender->sent;
+	e->skipped = sender->skipped;
 	e->receiver = to.number;
 	fill_sender(e, origin, skb, sender->pager);
 	if (receiver) {
 		e->index = receiver->consumed;
-		e->ready = receiver->ready;
 		__sync_fetch_and_add(&receiver->consumed, 1);
 	}
 	if (by == BY_CONSUME) {
@@ -264,8 +305,14 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 		e->reader_tid = (__u32)id;
 		fill_comm(e->reader_comm);
 	}
-	__sync_fetch_and_add(&sender->sent, BPF_CORE_READ(skb, len));
 	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
+	if (family_only && !is_kept((__u64)from, receiver ? receiver->inode : 0,
+				    e->task.pid, e->flags)) {
+		leave_out(sender, BPF_CORE_READ(skb, len));
+		forget_origin(skb);
+		return 0;
+	}
+	__sync_fetch_and_add(&sender->sent, BPF_CORE_READ(skb, len));
 	if (w && w->shown && receiver && w->receiver == receiver->number &&
 	    w->index == e->index && (w->settled || !claim_shown(w->shown)))
 		put_unit_event(EVENT_CONSUMED, e->type, e->flags, w->shown,
@@ -309,6 +356,8 @@ static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
 		     peer_of(from);
 	if (!to)
 		return 0;
+	if (family_only && in_family())
+		note_used(inode_of(to));
 	key = (__u64)to;
 	receiver = bpf_map_lookup_elem(&sockets, &key);
 	if (receiver)

@@ -3,6 +3,7 @@
 #define SOCKCAP_SEND_H
 
 #include "calibrate.h"
+#include "family.h"
 
 /*
  * The send side: an skb is taken when it is queued, in the sender's context.
@@ -64,6 +65,10 @@ static __always_inline int on_enter(struct socket *socket, struct msghdr *msg)
 			return 0;
 		end_call(id, old);
 	}
+	if (!is_self() && !may_send(sk)) {
+		count(COUNT_FILTERED, 1);
+		return 0;
+	}
 	st = socket_of(sk);
 	if (!st)
 		return 0;
@@ -79,7 +84,7 @@ static __always_inline int on_enter(struct socket *socket, struct msghdr *msg)
 	__sync_fetch_and_add(&st->inside, 1);
 	__sync_fetch_and_add(&st->entered, 1);
 	call.entered = *(volatile __u64 *)&st->entered;
-	call.overlap = *(volatile __u64 *)&st->inside > 1;
+	call.overlap = *(volatile __u32 *)&st->inside > 1;
 	call.oob = BPF_CORE_READ(msg, msg_flags) & MSG_OOB;
 	if (bpf_map_update_elem(&calls, &id, &call, BPF_ANY)) {
 		count(LOSS_MAP, 1);
@@ -173,7 +178,8 @@ static __always_inline void tell_canceled(struct call *call)
 
 /*
  * What a stream's send queued and no program told of, because the kernel
- * skipped them: the sender's count goes on, so the next record shows a gap.
+ * skipped them, or because it is left out: the sender's count goes on, so the
+ * next record shows a gap.
  */
 static __always_inline void count_untold(struct call *call, __u64 result)
 {
@@ -183,8 +189,11 @@ static __always_inline void count_untold(struct call *call, __u64 result)
 	if (result <= call->done || BPF_CORE_READ(from, sk_type) != SOCK_STREAM)
 		return;
 	sender = bpf_map_lookup_elem(&sockets, &call->sock);
-	if (sender && sender->number == call->number)
-		__sync_fetch_and_add(&sender->sent, result - call->done);
+	if (!sender || sender->number != call->number)
+		return;
+	__sync_fetch_and_add(&sender->sent, result - call->done);
+	if (call->left)
+		__sync_fetch_and_add(&sender->skipped, result - call->done);
 }
 
 /* The result says how many bytes were queued, told of or not. */
@@ -223,6 +232,7 @@ static __always_inline void fill_unit(struct job *job, struct sock *from,
 	e->message = message;
 	e->sender = sender->number;
 	e->receiver = receiver ? receiver->number : 0;
+	e->skipped = sender->skipped;
 	fill_task(&e->task);
 }
 
@@ -252,10 +262,15 @@ static __always_inline int on_queue(struct sk_buff_head *list,
 	if (second_twin(call, (__u64)skb, TWIN_QUEUE))
 		return 0;
 	sender = bpf_map_lookup_elem(&sockets, &call->sock);
+	len = BPF_CORE_READ(skb, len);
+	if (!keeps_sent(to)) {
+		leave_out(sender, len);
+		call->done += len;
+		return 0;
+	}
 	receiver = socket_of(to);
 	if (!sender || !receiver)
 		return 0;
-	len = BPF_CORE_READ(skb, len);
 	if (call->unit && call->skb == (__u64)skb) {
 		put_unit_event(EVENT_QUEUED, BPF_CORE_READ(to, sk_type), 0,
 			       call->unit, receiver->number, sender->sent);
@@ -305,6 +320,11 @@ static __always_inline int on_filled(long err)
 	to = peer_of(from);
 	if (call->unit) /* sendmsg goes on only when it was queued */
 		tell_queued(call, to, DATA_OVERLAP);
+	if (to && !keeps_sent(to)) {
+		call->left = 1; /* the call's end tells how much */
+		count(COUNT_FILTERED, 1);
+		return 0;
+	}
 	sender = bpf_map_lookup_elem(&sockets, &call->sock);
 	receiver = to ? socket_of(to) : NULL;
 	if (!sender || !receiver)
@@ -329,6 +349,8 @@ static __always_inline int on_readable(struct sock *to)
 {
 	struct call *call = current_call();
 
+	if (family_only && is_listening(to))
+		open_door(to);
 	if (call && call->unit && peer_of((void *)call->sock) == to)
 		tell_queued(call, to, 0);
 	return 0;
@@ -346,7 +368,13 @@ static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 	if (!from || !is_unix(from) || is_self())
 		return 0;
 	to = peer_of(from);
+	if (!may_send(from))
+		return 0;
 	sender = socket_of(from);
+	if (to && !keeps_sent(to)) {
+		leave_out(sender, size);
+		return 0;
+	}
 	receiver = to ? socket_of(to) : NULL;
 	if (!sender || !receiver)
 		return 0;

@@ -233,7 +233,8 @@ static __always_inline int on_syscall(__u32 fd)
 		return 0;
 	if (is_self())
 		return note_own(sk);
-	return armed ? begin_sending(sk) : 0; /* else units are not counted */
+	/* Before that, and of what is left out for sure, units are not counted. */
+	return armed && may_send(sk) ? begin_sending(sk) : 0;
 }
 
 /* It ends; only needed for those that send more than once. */
@@ -414,6 +415,16 @@ static __always_inline struct writers *untold_writers(struct sock *to, __u64 id,
 	return w;
 }
 
+/* The same as may_send, of a unit that is queued; io_uring's begins unseen. */
+static __always_inline bool may_arrive(struct sock *to)
+{
+	struct sock *from = peer_of(to);
+
+	if (!family_only || BPF_CORE_READ(to, sk_type) == SOCK_DGRAM || !from)
+		return true;
+	return may_send(from);
+}
+
 /* The current task has queued a unit to the receiver. */
 static __always_inline int on_data_ready(struct sock *to)
 {
@@ -424,8 +435,14 @@ static __always_inline int on_data_ready(struct sock *to)
 	struct run *r;
 	bool ring;
 
-	if (!armed || !is_unix(to) ||
-	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN || is_self())
+	if (!armed || !is_unix(to))
+		return 0;
+	if (is_listening(to)) {
+		if (family_only)
+			open_door(to);
+		return 0;
+	}
+	if (is_self() || !may_arrive(to))
 		return 0;
 	if (queued_by(s, to)) {
 		w = bpf_map_lookup_elem(&writers, &s->number);

@@ -335,6 +335,58 @@ RAW_ALLOC(kmalloc_node)
 RAW_ALLOC(kmem_cache_alloc)
 RAW_ALLOC(kmem_cache_alloc_node)
 
+/* The family of a command. */
+
+SEC("tracepoint/sched/sched_process_fork")
+int tracepoint_fork(void *ctx)
+{
+	return on_fork((__u32)argument(ctx, fork_child_at));
+}
+
+SEC("tracepoint/sched/sched_process_exit")
+int tracepoint_exit(void *ctx)
+{
+	return on_task_end();
+}
+
+#define USES(name)                                                         \
+	SEC("tracepoint/syscalls/sys_enter_" #name)                        \
+	int use_##name(void *ctx)                                          \
+	{                                                                  \
+		UNINTERRUPTED(on_use(argument(ctx, SYSCALL_ARGUMENT(1)))); \
+	}
+
+USES(read)
+USES(readv)
+USES(recvfrom)
+USES(recvmsg)
+USES(recvmmsg)
+USES(bind)
+USES(listen)
+USES(connect)
+USES(accept)
+USES(accept4)
+
+SEC("raw_tp/sched_process_fork")
+int raw_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *child = (void *)ctx->args[1];
+
+	return on_fork(BPF_CORE_READ(child, pid));
+}
+
+SEC("raw_tp/sched_process_exit")
+int raw_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_task_end();
+}
+
+SEC("raw_tp/sys_enter")
+int raw_syscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_any_syscall();
+}
+
 /* Unread data. */
 
 SEC("iter/unix")

@@ -21,6 +21,9 @@ const (
 	sockcapMapCalls                         = "calls"
 	sockcapMapClaims                        = "claims"
 	sockcapMapClosings                      = "closings"
+	sockcapMapDoors                         = "doors"
+	sockcapMapFamily                        = "family"
+	sockcapMapFormer                        = "former"
 	sockcapMapJobs                          = "jobs"
 	sockcapMapOrigins                       = "origins"
 	sockcapMapRing                          = "ring"
@@ -28,6 +31,7 @@ const (
 	sockcapMapSockets                       = "sockets"
 	sockcapMapTasks                         = "tasks"
 	sockcapMapUnits                         = "units"
+	sockcapMapUsed                          = "used"
 	sockcapMapWaits                         = "waits"
 	sockcapMapWriters                       = "writers"
 	sockcapProgEnterClose                   = "enter_close"
@@ -71,12 +75,17 @@ const (
 	sockcapProgPagesSplice                  = "pages_splice"
 	sockcapProgRawConsume                   = "raw_consume"
 	sockcapProgRawConsumeAt                 = "raw_consume_at"
+	sockcapProgRawExit                      = "raw_exit"
+	sockcapProgRawFork                      = "raw_fork"
 	sockcapProgRawKfree                     = "raw_kfree"
 	sockcapProgRawKmalloc                   = "raw_kmalloc"
 	sockcapProgRawKmallocNode               = "raw_kmalloc_node"
 	sockcapProgRawKmemCacheAlloc            = "raw_kmem_cache_alloc"
 	sockcapProgRawKmemCacheAllocNode        = "raw_kmem_cache_alloc_node"
+	sockcapProgRawSyscall                   = "raw_syscall"
 	sockcapProgTracepointConsume            = "tracepoint_consume"
+	sockcapProgTracepointExit               = "tracepoint_exit"
+	sockcapProgTracepointFork               = "tracepoint_fork"
 	sockcapProgTracepointKfree              = "tracepoint_kfree"
 	sockcapProgTracepointKmalloc            = "tracepoint_kmalloc"
 	sockcapProgTracepointKmallocNode        = "tracepoint_kmalloc_node"
@@ -84,6 +93,16 @@ const (
 	sockcapProgTracepointKmemCacheAllocNode = "tracepoint_kmem_cache_alloc_node"
 	sockcapProgTracepointReady              = "tracepoint_ready"
 	sockcapProgTracepointSent               = "tracepoint_sent"
+	sockcapProgUseAccept                    = "use_accept"
+	sockcapProgUseAccept4                   = "use_accept4"
+	sockcapProgUseBind                      = "use_bind"
+	sockcapProgUseConnect                   = "use_connect"
+	sockcapProgUseListen                    = "use_listen"
+	sockcapProgUseRead                      = "use_read"
+	sockcapProgUseReadv                     = "use_readv"
+	sockcapProgUseRecvfrom                  = "use_recvfrom"
+	sockcapProgUseRecvmmsg                  = "use_recvmmsg"
+	sockcapProgUseRecvmsg                   = "use_recvmsg"
 	sockcapVarAllocAt                       = "alloc_at"
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
@@ -100,6 +119,8 @@ const (
 	sockcapVarCounters                      = "counters"
 	sockcapVarExactSenders                  = "exact_senders"
 	sockcapVarFailedAt                      = "failed_at"
+	sockcapVarFamilyOnly                    = "family_only"
+	sockcapVarForkChildAt                   = "fork_child_at"
 	sockcapVarGcReorders                    = "gc_reorders"
 	sockcapVarHoldCpu                       = "hold_cpu"
 	sockcapVarInlineQueue                   = "inline_queue"
@@ -212,12 +233,17 @@ type sockcapProgramSpecs struct {
 	PagesSplice                  *ebpf.ProgramSpec `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.ProgramSpec `ebpf:"raw_consume"`
 	RawConsumeAt                 *ebpf.ProgramSpec `ebpf:"raw_consume_at"`
+	RawExit                      *ebpf.ProgramSpec `ebpf:"raw_exit"`
+	RawFork                      *ebpf.ProgramSpec `ebpf:"raw_fork"`
 	RawKfree                     *ebpf.ProgramSpec `ebpf:"raw_kfree"`
 	RawKmalloc                   *ebpf.ProgramSpec `ebpf:"raw_kmalloc"`
 	RawKmallocNode               *ebpf.ProgramSpec `ebpf:"raw_kmalloc_node"`
 	RawKmemCacheAlloc            *ebpf.ProgramSpec `ebpf:"raw_kmem_cache_alloc"`
 	RawKmemCacheAllocNode        *ebpf.ProgramSpec `ebpf:"raw_kmem_cache_alloc_node"`
+	RawSyscall                   *ebpf.ProgramSpec `ebpf:"raw_syscall"`
 	TracepointConsume            *ebpf.ProgramSpec `ebpf:"tracepoint_consume"`
+	TracepointExit               *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
+	TracepointFork               *ebpf.ProgramSpec `ebpf:"tracepoint_fork"`
 	TracepointKfree              *ebpf.ProgramSpec `ebpf:"tracepoint_kfree"`
 	TracepointKmalloc            *ebpf.ProgramSpec `ebpf:"tracepoint_kmalloc"`
 	TracepointKmallocNode        *ebpf.ProgramSpec `ebpf:"tracepoint_kmalloc_node"`
@@ -225,6 +251,16 @@ type sockcapProgramSpecs struct {
 	TracepointKmemCacheAllocNode *ebpf.ProgramSpec `ebpf:"tracepoint_kmem_cache_alloc_node"`
 	TracepointReady              *ebpf.ProgramSpec `ebpf:"tracepoint_ready"`
 	TracepointSent               *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
+	UseAccept                    *ebpf.ProgramSpec `ebpf:"use_accept"`
+	UseAccept4                   *ebpf.ProgramSpec `ebpf:"use_accept4"`
+	UseBind                      *ebpf.ProgramSpec `ebpf:"use_bind"`
+	UseConnect                   *ebpf.ProgramSpec `ebpf:"use_connect"`
+	UseListen                    *ebpf.ProgramSpec `ebpf:"use_listen"`
+	UseRead                      *ebpf.ProgramSpec `ebpf:"use_read"`
+	UseReadv                     *ebpf.ProgramSpec `ebpf:"use_readv"`
+	UseRecvfrom                  *ebpf.ProgramSpec `ebpf:"use_recvfrom"`
+	UseRecvmmsg                  *ebpf.ProgramSpec `ebpf:"use_recvmmsg"`
+	UseRecvmsg                   *ebpf.ProgramSpec `ebpf:"use_recvmsg"`
 }
 
 // sockcapMapSpecs contains maps before they are loaded into the kernel.
@@ -236,6 +272,9 @@ type sockcapMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Claims      *ebpf.MapSpec `ebpf:"claims"`
 	Closings    *ebpf.MapSpec `ebpf:"closings"`
+	Doors       *ebpf.MapSpec `ebpf:"doors"`
+	Family      *ebpf.MapSpec `ebpf:"family"`
+	Former      *ebpf.MapSpec `ebpf:"former"`
 	Jobs        *ebpf.MapSpec `ebpf:"jobs"`
 	Origins     *ebpf.MapSpec `ebpf:"origins"`
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
@@ -243,6 +282,7 @@ type sockcapMapSpecs struct {
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
 	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 	Units       *ebpf.MapSpec `ebpf:"units"`
+	Used        *ebpf.MapSpec `ebpf:"used"`
 	Waits       *ebpf.MapSpec `ebpf:"waits"`
 	Writers     *ebpf.MapSpec `ebpf:"writers"`
 }
@@ -267,6 +307,8 @@ type sockcapVariableSpecs struct {
 	Counters           *ebpf.VariableSpec `ebpf:"counters"`
 	ExactSenders       *ebpf.VariableSpec `ebpf:"exact_senders"`
 	FailedAt           *ebpf.VariableSpec `ebpf:"failed_at"`
+	FamilyOnly         *ebpf.VariableSpec `ebpf:"family_only"`
+	ForkChildAt        *ebpf.VariableSpec `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.VariableSpec `ebpf:"gc_reorders"`
 	HoldCpu            *ebpf.VariableSpec `ebpf:"hold_cpu"`
 	InlineQueue        *ebpf.VariableSpec `ebpf:"inline_queue"`
@@ -321,6 +363,9 @@ type sockcapMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Claims      *ebpf.Map `ebpf:"claims"`
 	Closings    *ebpf.Map `ebpf:"closings"`
+	Doors       *ebpf.Map `ebpf:"doors"`
+	Family      *ebpf.Map `ebpf:"family"`
+	Former      *ebpf.Map `ebpf:"former"`
 	Jobs        *ebpf.Map `ebpf:"jobs"`
 	Origins     *ebpf.Map `ebpf:"origins"`
 	Ring        *ebpf.Map `ebpf:"ring"`
@@ -328,6 +373,7 @@ type sockcapMaps struct {
 	Sockets     *ebpf.Map `ebpf:"sockets"`
 	Tasks       *ebpf.Map `ebpf:"tasks"`
 	Units       *ebpf.Map `ebpf:"units"`
+	Used        *ebpf.Map `ebpf:"used"`
 	Waits       *ebpf.Map `ebpf:"waits"`
 	Writers     *ebpf.Map `ebpf:"writers"`
 }
@@ -339,6 +385,9 @@ func (m *sockcapMaps) Close() error {
 		m.Calls,
 		m.Claims,
 		m.Closings,
+		m.Doors,
+		m.Family,
+		m.Former,
 		m.Jobs,
 		m.Origins,
 		m.Ring,
@@ -346,6 +395,7 @@ func (m *sockcapMaps) Close() error {
 		m.Sockets,
 		m.Tasks,
 		m.Units,
+		m.Used,
 		m.Waits,
 		m.Writers,
 	)
@@ -371,6 +421,8 @@ type sockcapVariables struct {
 	Counters           *ebpf.Variable `ebpf:"counters"`
 	ExactSenders       *ebpf.Variable `ebpf:"exact_senders"`
 	FailedAt           *ebpf.Variable `ebpf:"failed_at"`
+	FamilyOnly         *ebpf.Variable `ebpf:"family_only"`
+	ForkChildAt        *ebpf.Variable `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.Variable `ebpf:"gc_reorders"`
 	HoldCpu            *ebpf.Variable `ebpf:"hold_cpu"`
 	InlineQueue        *ebpf.Variable `ebpf:"inline_queue"`
@@ -445,12 +497,17 @@ type sockcapPrograms struct {
 	PagesSplice                  *ebpf.Program `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.Program `ebpf:"raw_consume"`
 	RawConsumeAt                 *ebpf.Program `ebpf:"raw_consume_at"`
+	RawExit                      *ebpf.Program `ebpf:"raw_exit"`
+	RawFork                      *ebpf.Program `ebpf:"raw_fork"`
 	RawKfree                     *ebpf.Program `ebpf:"raw_kfree"`
 	RawKmalloc                   *ebpf.Program `ebpf:"raw_kmalloc"`
 	RawKmallocNode               *ebpf.Program `ebpf:"raw_kmalloc_node"`
 	RawKmemCacheAlloc            *ebpf.Program `ebpf:"raw_kmem_cache_alloc"`
 	RawKmemCacheAllocNode        *ebpf.Program `ebpf:"raw_kmem_cache_alloc_node"`
+	RawSyscall                   *ebpf.Program `ebpf:"raw_syscall"`
 	TracepointConsume            *ebpf.Program `ebpf:"tracepoint_consume"`
+	TracepointExit               *ebpf.Program `ebpf:"tracepoint_exit"`
+	TracepointFork               *ebpf.Program `ebpf:"tracepoint_fork"`
 	TracepointKfree              *ebpf.Program `ebpf:"tracepoint_kfree"`
 	TracepointKmalloc            *ebpf.Program `ebpf:"tracepoint_kmalloc"`
 	TracepointKmallocNode        *ebpf.Program `ebpf:"tracepoint_kmalloc_node"`
@@ -458,6 +515,16 @@ type sockcapPrograms struct {
 	TracepointKmemCacheAllocNode *ebpf.Program `ebpf:"tracepoint_kmem_cache_alloc_node"`
 	TracepointReady              *ebpf.Program `ebpf:"tracepoint_ready"`
 	TracepointSent               *ebpf.Program `ebpf:"tracepoint_sent"`
+	UseAccept                    *ebpf.Program `ebpf:"use_accept"`
+	UseAccept4                   *ebpf.Program `ebpf:"use_accept4"`
+	UseBind                      *ebpf.Program `ebpf:"use_bind"`
+	UseConnect                   *ebpf.Program `ebpf:"use_connect"`
+	UseListen                    *ebpf.Program `ebpf:"use_listen"`
+	UseRead                      *ebpf.Program `ebpf:"use_read"`
+	UseReadv                     *ebpf.Program `ebpf:"use_readv"`
+	UseRecvfrom                  *ebpf.Program `ebpf:"use_recvfrom"`
+	UseRecvmmsg                  *ebpf.Program `ebpf:"use_recvmmsg"`
+	UseRecvmsg                   *ebpf.Program `ebpf:"use_recvmsg"`
 }
 
 func (p *sockcapPrograms) Close() error {
@@ -503,12 +570,17 @@ func (p *sockcapPrograms) Close() error {
 		p.PagesSplice,
 		p.RawConsume,
 		p.RawConsumeAt,
+		p.RawExit,
+		p.RawFork,
 		p.RawKfree,
 		p.RawKmalloc,
 		p.RawKmallocNode,
 		p.RawKmemCacheAlloc,
 		p.RawKmemCacheAllocNode,
+		p.RawSyscall,
 		p.TracepointConsume,
+		p.TracepointExit,
+		p.TracepointFork,
 		p.TracepointKfree,
 		p.TracepointKmalloc,
 		p.TracepointKmallocNode,
@@ -516,6 +588,16 @@ func (p *sockcapPrograms) Close() error {
 		p.TracepointKmemCacheAllocNode,
 		p.TracepointReady,
 		p.TracepointSent,
+		p.UseAccept,
+		p.UseAccept4,
+		p.UseBind,
+		p.UseConnect,
+		p.UseListen,
+		p.UseRead,
+		p.UseReadv,
+		p.UseRecvfrom,
+		p.UseRecvmmsg,
+		p.UseRecvmsg,
 	)
 }
 

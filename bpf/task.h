@@ -8,6 +8,16 @@
 
 #if defined(__TARGET_ARCH_x86)
 #define NR_CLOSE 3
+#define NR_READ 0
+#define NR_READV 19
+#define NR_ACCEPT 43
+#define NR_ACCEPT4 288
+#define NR_BIND 49
+#define NR_CONNECT 42
+#define NR_LISTEN 50
+#define NR_RECVFROM 45
+#define NR_RECVMSG 47
+#define NR_RECVMMSG 299
 #define NR_WRITE 1
 #define NR_WRITEV 20
 #define NR_PWRITEV2 328
@@ -19,6 +29,16 @@
 #define USER_CODE 0x33 /* __USER_CS */
 #else
 #define NR_CLOSE 57
+#define NR_READ 63
+#define NR_READV 65
+#define NR_ACCEPT 202
+#define NR_ACCEPT4 242
+#define NR_BIND 200
+#define NR_CONNECT 203
+#define NR_LISTEN 201
+#define NR_RECVFROM 207
+#define NR_RECVMSG 212
+#define NR_RECVMMSG 243
 #define NR_WRITE 64
 #define NR_WRITEV 66
 #define NR_PWRITEV2 287

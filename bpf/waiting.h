@@ -36,11 +36,15 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	job.event.sender = sender->number;
 	job.event.receiver = receiver->number;
 	job.event.offset = sender->sent + ahead;
+	job.event.skipped = sender->skipped;
 	job.event.index = first + place;
 	if (exact_senders)
 		fill_sender(&job.event, origin_of(skb), skb, sender->pager);
 	else
 		peek_writer(&job.event, place);
+	if (family_only && !is_kept(owner, receiver->inode, job.event.task.pid,
+				    job.event.flags))
+		return 0;
 	shown.shown = job.event.unit;
 	shown.index = job.event.index;
 	shown.receiver = receiver->number;
@@ -104,6 +108,8 @@ static __always_inline int on_socket(struct sock *to)
 	bpf_probe_read_kernel(&skb, sizeof(skb), (void *)head);
 	if (!skb || skb == head ||
 	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN)
+		return 0;
+	if (!may_concern(to, peer_of(to)))
 		return 0;
 	receiver = socket_of(to);
 	if (!receiver)

@@ -69,6 +69,7 @@ func (p *plan) load(bufferSize int) (*programs, error) {
 		return nil, &Error{Op: "load programs", Err: err}
 	}
 	spec.Maps["ring"].MaxEntries = uint32(bufferSize)
+	p.makeRoom(spec)
 	withIter := p.set == hooksTracepoint && hasUnixIter()
 	for name := range spec.Programs {
 		wanted := name == iterWaiting && withIter ||
@@ -89,6 +90,11 @@ func (p *plan) load(bufferSize int) (*programs, error) {
 		return nil, &Error{Op: "load programs", Name: p.set, Err: err}
 	}
 	loaded := &programs{set: p.set, coll: coll}
+	if p.family != nil {
+		if err := loaded.adopt(p.family); err != nil {
+			return nil, errors.Join(err, loaded.close())
+		}
+	}
 	if withIter {
 		if loaded.iter, err = link.AttachIter(link.IterOptions{Program: coll.Programs[iterWaiting]}); err != nil {
 			return nil, errors.Join(&Error{Op: "attach", Name: "iter/unix", Err: err}, loaded.close())
@@ -214,6 +220,7 @@ func (p *programs) missed() uint64 {
 	for _, l := range p.links {
 		switch {
 		case l.kind != "fentry" && l.kind != "fexit" && l.kind != "raw" || strings.HasSuffix(l.program, twinSuffix):
+		case l.program == "raw_syscall" || l.program == "raw_exit": // nothing is lost by them alone
 		case p.coll.Programs[l.program+twinSuffix] != nil:
 			n += min(p.misses(l.program), p.misses(l.program+twinSuffix))
 		default:

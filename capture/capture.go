@@ -27,6 +27,7 @@ type Options struct {
 	Redact     bool     // no payload at all: it does not leave the kernel
 	Paths      []string // keep only sockets with these addresses; none: all
 	Immediate  bool     // hand out each packet at once, where else later news could still put it in order, or mark it
+	Family     *Family  // keep only what a process and its descendants say and hear; nil: all
 
 	// Filter keeps only packets that match, of the sockets that Paths keeps;
 	// nil: all. Paths are looked for at both ends, by the identity of their
@@ -50,7 +51,7 @@ func (o *Options) snaplen() uint32 {
 type Stats struct {
 	Received     uint64 // data packets that the kernel side handed over and Options kept
 	Captured     uint64 // data packets handed out by Packets
-	Filtered     uint64 // data packets that Options.Paths or Options.Filter left out
+	Filtered     uint64 // data packets that Options.Paths, Filter or Family left out
 	Self         uint64 // data packets left out as sockcap's own
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
@@ -233,6 +234,7 @@ func (s *Session) take(e *bpf.Event) {
 func (s *Session) release(u *unit) {
 	from, to := u.from, u.to
 	h := &u.head
+	s.skip(u)
 	from.lost += s.gap(u)
 	dropped := s.losses.before(u)
 	if h.Task.Pid != 0 && h.Task.Pid == s.self {
@@ -292,6 +294,18 @@ func (s *Session) count(p *pcapng.Packet, kept bool) {
 	if p.Uncertain&pcapng.UncertainSender != 0 {
 		s.stats.senderUnsure.Add(1)
 	}
+}
+
+// skip notes what the kernel side has left out of a sender's bytes since its
+// last unit.
+func (s *Session) skip(u *unit) {
+	from, left := u.from, u.head.Skipped
+	if left <= from.left {
+		return
+	}
+	from.skipped += left - from.left
+	from.next += left - from.left
+	from.left = left
 }
 
 // gap notes the bytes of a unit and gives those missing before it. What the
@@ -378,7 +392,7 @@ func (s *Session) Stats() Stats {
 	c := s.progs.counters()
 	return Stats{
 		Received: s.stats.received.Load(), Captured: s.stats.captured.Load(),
-		Filtered: s.stats.filtered.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
+		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),

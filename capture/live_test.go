@@ -20,6 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	workload.Main()
 	pingPongMain()
+	memberMain()
 	os.Exit(m.Run())
 }
 
@@ -103,17 +104,29 @@ func groundTruth(t *testing.T, o Options, seed uint64) {
 	before := newClock()
 	captured := startCapture(t, o)
 	truths := runCases(t, w, names)
-	stepped := time.Duration(newClock().offset - before.offset).Abs()
+	noteSteps(truths, before)
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}
 	packets, stats := captured()
+	compareTruths(t, o, truths, packets, stats)
+}
+
+// noteSteps notes by how much the wall clock was set since before.
+func noteSteps(truths []*workload.Truth, before clock) {
+	for _, truth := range truths {
+		truth.Stepped = time.Duration(newClock().offset - before.offset).Abs()
+	}
+}
+
+// compareTruths compares what was captured with what was sent.
+func compareTruths(t *testing.T, o Options, truths []*workload.Truth, packets []*pcapng.Packet, stats Stats) {
+	t.Helper()
 	// Where the kernel may skip both twins of an fentry program, what that
 	// loses is counted, and only then may anything be missing.
 	skipped := o.Hooks == hooksFentry && preemptible() && stats.LostMissed > 0
 	var exact, marked, wrong int
 	for _, truth := range truths {
-		truth.Stepped = stepped
 		r := workload.Compare(truth, packets)
 		switch {
 		case r.Verdict == workload.Exact:

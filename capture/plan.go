@@ -30,9 +30,10 @@ var kernelSymbols = [...]string{
 
 // plan is what a hook set needs on this kernel.
 type plan struct {
-	set   string
-	hooks []hook
-	knobs bpf.Knobs
+	set    string
+	hooks  []hook
+	knobs  bpf.Knobs
+	family *Family // nil: none
 }
 
 // newPlan lists the hooks of a set that this kernel has a place for.
@@ -69,6 +70,11 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 	}
 	if err := p.addTracepoints(sym); err != nil {
 		return nil, err
+	}
+	if o.Family != nil {
+		if err := p.addFamily(o.Family); err != nil {
+			return nil, err
+		}
 	}
 	if set != hooksTracepoint {
 		p.hooks = append(p.hooks, sendHooks(set, sym)...)

@@ -25,6 +25,7 @@ type socket struct {
 	lost    uint64 // bytes missing before those, or between them
 	last    int64  // time of the last packet from its receive queue
 	doubted uint64 // until when it is open which task sent on it
+	left    uint64 // bytes that the kernel side has left out, as of the last unit
 	queue   []*unit
 
 	reader     bpf.Reader

@@ -192,6 +192,24 @@ func (p *Puppet) Flood(s, to End, seed uint64, count int, sizes []int) error {
 // Pattern is n bytes that depend on the seed and the place.
 func Pattern(seed uint64, n int) []byte { return content(seed, 1, n) }
 
+// Spawn starts this program as a child of the puppet, with args in its
+// environment, as the variable name, and sockets as descriptors from 3 on. The
+// caller need not wait for it.
+func (p *Puppet) Spawn(name, args string, sockets ...End) (pid int, err error) {
+	c := puppetCall{Op: "spawn", Text: name, Other: args}
+	for _, s := range sockets {
+		c.Sizes = append(c.Sizes, s.FD)
+	}
+	r, err := p.call(c)
+	return r.N, err
+}
+
+// Wait waits until a child has ended, and gives its exit status.
+func (p *Puppet) Wait(pid int) (status int, err error) {
+	r, err := p.call(puppetCall{Op: "wait", Count: pid})
+	return r.N, err
+}
+
 // Name has the puppet take another name.
 func (p *Puppet) Name(comm string) error {
 	_, err := p.call(puppetCall{Op: "name", Text: comm})

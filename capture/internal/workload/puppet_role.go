@@ -4,7 +4,9 @@ import (
 	"encoding/gob"
 	"errors"
 	"io"
+	"os"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,6 +68,12 @@ func (c *puppetCall) do() (r puppetResult, err error) {
 		err = c.mount()
 	case "name":
 		err = errors.Join(setComm(c.Text), setThreadName(c.Text))
+	case "spawn":
+		r.N, err = c.spawn()
+	case "wait":
+		var status unix.WaitStatus
+		_, err = unix.Wait4(c.Count, &status, 0, nil)
+		r.N = status.ExitStatus()
 	case "flood":
 		err = c.flood()
 	default:
@@ -83,6 +91,17 @@ func (c *puppetCall) mount() error {
 		return err
 	}
 	return unix.Mount(c.Text, c.Other, "", unix.MS_BIND, "")
+}
+
+// spawn starts a child.
+func (c *puppetCall) spawn() (pid int, err error) {
+	files := []uintptr{0, 1, 2}
+	for _, fd := range c.Sizes {
+		files = append(files, uintptr(fd))
+	}
+	return syscall.ForkExec("/proc/self/exe", []string{"child"}, &syscall.ProcAttr{
+		Env: append(os.Environ(), c.Text+"="+c.Other), Files: files,
+	})
 }
 
 // flood sends and reads at once.
