@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"os/user"
 	"strconv"
 	"strings"
@@ -48,7 +49,11 @@ func (r *rawFilter) set(f *flags, words []string) error {
 	}
 	expr, err := filter.Parse(text, lookup())
 	if err != nil {
-		return wrongExpression(err, text, r.file)
+		wrong := wrongExpression(err, text, r.file)
+		if r.file == "" && wrong.column == 1 && isCommand(words) {
+			wrong.hintCommand(words)
+		}
+		return wrong
 	}
 	all := []*filter.Expr{expr}
 	for i, name := range shorthands {
@@ -74,6 +79,16 @@ func (r *rawFilter) set(f *flags, words []string) error {
 		return nil
 	}
 	return f.filterLive()
+}
+
+// isCommand reports whether words may have been meant as a command, and it is
+// there. A path is an expression.
+func isCommand(words []string) bool {
+	if len(words) == 0 || strings.Contains(words[0], "/") {
+		return false
+	}
+	_, err := exec.LookPath(words[0])
+	return err == nil
 }
 
 // filterLive hands the filter on to the capture.

@@ -19,6 +19,9 @@ const extcapInterface = "sockcap"
 
 // isExtcap reports whether Wireshark calls us, as one of its extcaps.
 func isExtcap(args []string) bool {
+	if dash := slices.Index(args, "--"); dash >= 0 {
+		args = args[:dash] // what follows is a command's
+	}
 	return slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--extcap-") })
 }
 
@@ -163,7 +166,7 @@ func (x *extcapFlags) run(ctx context.Context, h *host, r *raw, s *pflag.FlagSet
 		letOpen(ctx, h, x.fifo)
 		return err
 	}
-	err = unlessEnded(ctx, captureLive(ctx, b.host(h), f))
+	err = unlessEnded(ctx, captureLive(ctx, b.host(h), f, nil))
 	if lost := b.close(); lost != "" {
 		h.say("warning: ", "%s", lost)
 	}

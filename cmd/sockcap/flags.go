@@ -49,6 +49,8 @@ type flags struct {
 	limits   limits
 	stats    time.Duration // --stats-interval; 0: none
 	printer  printer
+	command  []string // after --; none: capture all
+	user     string   // -Z, of the command; empty: see commandUser
 }
 
 // raw holds flags as they are parsed, before they are checked together.
@@ -67,6 +69,7 @@ type raw struct {
 	redact                                bool
 	help, version                         bool
 	helpErr                               error // cobra has no other place for it
+	user                                  string
 	rotation                              rawRotation
 	filter                                rawFilter
 }
@@ -106,6 +109,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.StringVarP(&r.hooks, "interface", "i", "auto", "")
 	s.StringVar(&r.senders, "senders", "auto", "")
 	s.StringVar(&r.stats, "stats-interval", "", "")
+	s.StringVarP(&r.user, "Z", "Z", "", "")
 	r.rotation.define(s)
 	r.filter.define(s)
 	s.BoolVarP(&r.help, "help", "h", false, "")
@@ -135,6 +139,16 @@ func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 		if err := check(s, f); err != nil {
 			return nil, err
 		}
+	}
+	if dash := s.ArgsLenAtDash(); dash >= 0 {
+		if err := f.setCommand(args[dash:]); err != nil {
+			return nil, err
+		}
+		args = args[:dash]
+	}
+	f.user = r.user
+	if s.Changed("Z") && (len(f.command) == 0 || f.user == "") {
+		return nil, errNoCommandToRun(f.user)
 	}
 	if err := r.filter.set(f, args); err != nil {
 		return nil, err
@@ -312,6 +326,23 @@ func (r *raw) setLinkType(s *pflag.FlagSet, f *flags) error {
 	return nil
 }
 
+// setCommand takes the command after --. Standard output is its own.
+func (f *flags) setCommand(words []string) error {
+	number, ok := descriptor(f.write)
+	switch {
+	case len(words) == 0 || words[0] == "":
+		return usage("-- needs a command after it")
+	case len(f.read) > 0:
+		return usage("-r reads what was captured, and %s after -- would be", quoteName(words[0]))
+	case isStdout(f.write), ok && number == 1:
+		return errCommandsStdout("packets", "-w")
+	case isStdout(f.textFile):
+		return errCommandsStdout("lines", "--output")
+	}
+	f.command = words
+	return nil
+}
+
 // newCommand is the command line. Only its first word can name a subcommand:
 // later ones are paths.
 func newCommand(h *host, args []string) (*cobra.Command, *raw) {
@@ -338,6 +369,7 @@ func newCommand(h *host, args []string) (*cobra.Command, *raw) {
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	for _, c := range subcommands(h) {
 		if maySubcommand(args, c.Name()) {
+			runNothing(c)
 			root.AddCommand(c)
 		}
 	}

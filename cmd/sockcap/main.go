@@ -48,6 +48,9 @@ type session interface {
 }
 
 func main() {
+	if os.Args[0] == holdName {
+		os.Exit(hold(os.Args[1:]))
+	}
 	h := &host{
 		stdin:    os.Stdin,
 		stdout:   os.Stdout,

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 			os.Exit(testHost().main(os.Args[1:]))
 		},
 		"sockets": func() { os.Exit(withSockets(os.Args[1:])) },
+		holdName:  func() { os.Exit(hold(os.Args[1:])) },
+		tellsName: func() { os.Exit(tells()) },
+		asksName:  func() { os.Exit(asks(os.Args[1], os.Args[2])) },
 	})
 }
 
@@ -117,6 +120,11 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 					panic("a panic on purpose")
 				}
 			}
+		case "interrupted": // while it starts
+			if err := unix.Kill(unix.Getpid(), unix.SIGTERM); err != nil {
+				return nil, err
+			}
+			<-ctx.Done()
 		case "broken":
 			s.packets = httpPackets()[:3]
 			s.err = &capture.Error{Op: "read", Name: "ring buffer", Err: unix.EIO}

@@ -101,7 +101,7 @@ func wrongLinkType(name string) error {
 
 // wrongExpression is err, of filter.Parse, with the line of text that it is
 // about; file is where that is from, if it is from one.
-func wrongExpression(err error, text, file string) error {
+func wrongExpression(err error, text, file string) *errUsage {
 	e := &errUsage{text: err.Error(), hint: seeHelp}
 	if file != "" {
 		e.text = quoteName(file) + ": " + e.text
@@ -110,6 +110,48 @@ func wrongExpression(err error, text, file string) error {
 		e.hint = cmp.Or(wrong.Hint, seeHelp)
 		e.spot = strings.Split(text, "\n")[max(wrong.Line-1, 0)]
 		e.column = wrong.Column
+	}
+	return e
+}
+
+// hintCommand says how to run what was taken for an expression.
+func (e *errUsage) hintCommand(words []string) {
+	e.hint = "to run it, and capture it and its descendants: sockcap -- " + strings.Join(words, " ")
+}
+
+// errCommand is a command that does not run: that is the exit status.
+type errCommand struct {
+	name, why string
+	status    int
+}
+
+func (e *errCommand) Error() string { return "run " + quoteName(e.name) + ": " + e.why }
+
+func errNoUser(name string) error {
+	return fmt.Errorf("-Z %s: no such user", quoteName(name))
+}
+
+func errNotRoot(name string) error {
+	return fmt.Errorf("-Z %s: only root can run a command as another user", quoteName(name))
+}
+
+func errNoCommandToRun(name string) error {
+	if name == "" {
+		return usage("-Z needs the name of a user")
+	}
+	return &errUsage{text: fmt.Sprintf("-Z %s: is about the command after --, and there is none", quoteName(name)),
+		hint: "the capture itself needs its rights to the end"}
+}
+
+func errCommandsStdout(what, flag string) error {
+	return &errUsage{text: what + " cannot go to standard output, which is the command's",
+		hint: "name a file after " + flag + "; a fifo will do"}
+}
+
+func errRunsNothing(subcommand string, words []string) error {
+	e := &errUsage{text: subcommand + ": runs no command"}
+	if len(words) > 0 {
+		e.hint = "to capture one: sockcap -- " + strings.Join(words, " ")
 	}
 	return e
 }
@@ -239,6 +281,9 @@ func (h *host) report(err error) int {
 	if err == nil {
 		return 0
 	}
+	if told := exitStatus(0); errors.As(err, &told) {
+		return int(told)
+	}
 	status := 1
 	for _, e := range flatten(err) {
 		h.say("error: ", "%v", brief(e))
@@ -251,6 +296,9 @@ func (h *host) report(err error) int {
 		}
 		if wrong != nil {
 			status = 2
+		}
+		if unfit := (*errCommand)(nil); errors.As(e, &unfit) {
+			status = unfit.status
 		}
 	}
 	return status

@@ -314,6 +314,18 @@ func (o *output) close(end *pcapng.Stats) error {
 	return errors.Join(errs...)
 }
 
+// takeBack is close for what there is nothing to say of: a file that is new goes.
+func (o *output) takeBack() error {
+	opened := o.destinations()
+	err := o.close(nil)
+	for _, d := range opened {
+		if d.created {
+			err = errors.Join(err, os.Remove(d.name))
+		}
+	}
+	return err
+}
+
 // leftOut is what the files have no packets for, after close.
 func (o *output) leftOut() rawip.LeftOut { return o.left }
 

@@ -22,17 +22,21 @@ func run(ctx context.Context, h *host, f *flags) error {
 	if f.listLink {
 		return printLinkTypes(h.stdout)
 	}
+	if len(f.command) > 0 {
+		return captureCommand(ctx, h, f)
+	}
 	ctx, stop := h.untilSignal(ctx)
 	defer stop()
 	if len(f.read) > 0 {
 		return unlessEnded(ctx, readFiles(ctx, h, f))
 	}
-	return unlessEnded(ctx, captureLive(ctx, h, f))
+	return unlessEnded(ctx, captureLive(ctx, h, f, nil))
 }
 
 // captureLive captures until ctx is done, the count is reached or nobody reads
-// what is written, and sums up.
-func captureLive(ctx context.Context, h *host, f *flags) error {
+// what is written, and sums up. A command, if there is one, begins when all is
+// ready, and with it the capture ends.
+func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	h, status := h.withProgress(f)
 	out, err := openOutput(ctx, h, f, h.now())
 	if err != nil {
@@ -51,6 +55,11 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	}
 	h.sayListening(s.Hooks(), f.linkType, f.keep)
 	out.stats = func() pcapng.Stats { return fileStats(s.Stats(), began, h.now()) }
+	if held != nil {
+		if err := held.begin(f.command[0], cancel); err != nil {
+			return errors.Join(err, s.Close(), out.takeBack())
+		}
+	}
 	if f.limits.duration > 0 {
 		timer := time.AfterFunc(f.limits.duration, cancel)
 		defer timer.Stop()
@@ -64,7 +73,7 @@ func captureLive(ctx context.Context, h *host, f *flags) error {
 	err = c.copy(s.Packets())
 	stop()
 	stopTelling()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && held == nil {
 		h.sayBelow()
 	}
 	err = errors.Join(err, s.Close())

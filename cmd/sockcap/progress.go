@@ -106,10 +106,11 @@ func (l *statusLine) Write(p []byte) (int, error) {
 }
 
 // withProgress is h with a status line on standard error, if f and the terminal
-// are for that: as tcpdump -v -w, but a pipe never gets one.
+// are for that: as tcpdump -v -w, but a pipe never gets one, nor does a terminal
+// that a command has.
 func (h *host) withProgress(f *flags) (*host, *statusLine) {
 	tty, ok := h.stderr.(*os.File)
-	if f.write == "" || isStdout(f.write) || f.text && f.textFile == "" || !ok || !isTerminal(tty) {
+	if len(f.command) > 0 || f.write == "" || isStdout(f.write) || f.text && f.textFile == "" || !ok || !isTerminal(tty) {
 		return h, nil
 	}
 	l := &statusLine{terminal: tty}

@@ -38,6 +38,23 @@ func subcommands(h *host) []*cobra.Command {
 	return []*cobra.Command{listCommand(h), topCommand(h), version, dissector, completionCommand(h)}
 }
 
+// runNothing makes a subcommand refuse a command after --.
+func runNothing(c *cobra.Command) {
+	next := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if c.ArgsLenAtDash() >= 0 {
+			return errRunsNothing(c.Name(), args[c.ArgsLenAtDash():])
+		}
+		if next == nil {
+			return nil
+		}
+		return next(c, args)
+	}
+	for _, below := range c.Commands() {
+		runNothing(below)
+	}
+}
+
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageOf(c, "%s: unexpected %q", c.CommandPath(), args[0])
