@@ -152,7 +152,7 @@ func (p *parser) operand() (node, *fail) {
 	case t.kind == tokenEnd:
 		return nil, failAt(t.at, "", "the expression ends where a primitive should stand")
 	default:
-		return nil, failAt(t.at, hintPrimitives, "%s stands where a primitive should", t.describe())
+		return nil, failAt(t.at, p.primitives(), "%s stands where a primitive should", t.describe())
 	}
 }
 
@@ -198,7 +198,7 @@ func (p *parser) primitive() (node, *fail) {
 		}
 	}
 	if p.keyword == "" {
-		return nil, unknownPrimitive(t)
+		return nil, p.unknownPrimitive(t)
 	}
 	n, f := p.value(p.end, p.keyword, t)
 	if f != nil {
@@ -207,8 +207,16 @@ func (p *parser) primitive() (node, *fail) {
 	return n, p.advance()
 }
 
-func unknownPrimitive(t token) *fail {
-	hint := hintPrimitives
+// primitives is the hint that names those there are.
+func (p *parser) primitives() string {
+	if p.sockets {
+		return hintSockets
+	}
+	return hintPrimitives
+}
+
+func (p *parser) unknownPrimitive(t token) *fail {
+	hint := p.primitives()
 	switch t.text {
 	case "host", "port", "portrange", "net", "proto", "tcp", "udp", "ip", "ip6", "icmp", "arp", "ether", "vlan", "unix":
 		hint = "Unix sockets have no hosts or ports: sockets are chosen by path, comm, pid, uid and others"

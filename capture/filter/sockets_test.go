@@ -57,6 +57,12 @@ func TestParseSockets(t *testing.T) {
 			t.Errorf("%s: %v, want column %d", expr, err, column)
 		}
 	}
+	for _, expr := range []string{"foo", "pid 7 and and", "src pid 7"} {
+		_, err := ParseSockets(expr, Lookup{})
+		if wrong := (*Error)(nil); !errors.As(err, &wrong) || wrong.Hint != hintSockets {
+			t.Errorf("%s: %+v, want a hint at what sockets have", expr, err)
+		}
+	}
 }
 
 // FuzzMatchSockets: what is parsed can be asked, and an expression in full

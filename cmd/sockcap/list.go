@@ -26,10 +26,10 @@ func listCommand(h *host) *cobra.Command {
 		Use:   "list",
 		Short: shortList,
 		Long:  helpList,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			chosen, err := chooseSockets(strings.Join(args, " "), &f.values)
 			if err != nil {
-				return err
+				return wrongUsage(c, err)
 			}
 			s, err := snapshot.Take(snapshot.Options{Holders: true})
 			if err != nil {

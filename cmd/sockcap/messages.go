@@ -66,9 +66,10 @@ func usageOf(c *cobra.Command, format string, args ...any) error {
 	return wrongUsage(c, usage(format, args...))
 }
 
-// wrongUsage is err, of usage, with the hint for this command.
+// wrongUsage is err, with the hint for this command if it has but the one for
+// all.
 func wrongUsage(c *cobra.Command, err error) error {
-	if wrong := (*errUsage)(nil); errors.As(err, &wrong) {
+	if wrong := (*errUsage)(nil); errors.As(err, &wrong) && wrong.hint == seeHelp {
 		wrong.hint = fmt.Sprintf("see %s --help", c.CommandPath())
 	}
 	return err

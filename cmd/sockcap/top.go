@@ -76,7 +76,7 @@ func (f *topFlags) options(c *cobra.Command, args []string) (capture.Options, er
 	}
 	choice := rawFilter{direction: "inout", values: f.values}
 	if err := choice.set(&flags, args); err != nil {
-		return capture.Options{}, err
+		return capture.Options{}, wrongUsage(c, err)
 	}
 	flags.capture.Snaplen = 1 // payload is counted, not looked at
 	return flags.capture, nil
