@@ -12,6 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// publicSelf is a directory that every user may read, with this binary in it as
+// sockcap. It is below /tmp: t.TempDir's parent is closed to others, and TMPDIR
+// may lie anywhere.
+func publicSelf(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "public")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sockcap"), self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // TestAsCaller: with the capability to read everything, a user still reads and
 // writes no more than without.
 func TestAsCaller(t *testing.T) {
@@ -20,22 +43,7 @@ func TestAsCaller(t *testing.T) {
 	if err := os.WriteFile(secret, encode(t, httpPackets()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	public, err := os.MkdirTemp("/tmp", "caller")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(public)
-	if err := os.Chmod(public, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	exe := filepath.Join(public, "sockcap")
-	if err := os.WriteFile(exe, self, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	exe := filepath.Join(publicSelf(t), "sockcap")
 	golden, err := filepath.Abs("../../testdata/capture/http.pcapng")
 	if err != nil {
 		t.Fatal(err)

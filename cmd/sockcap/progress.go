@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sockcap/sockcap/capture"
 )
 
@@ -76,20 +74,10 @@ func (l *statusLine) set(line string) {
 // widthOf is how many characters a line of a terminal takes without an effect
 // on the next one; as many as there may be where it does not say.
 func widthOf(terminal *os.File) int {
-	columns := 0
-	conn, err := terminal.SyscallConn()
-	if err != nil {
-		return math.MaxInt
+	if columns, _ := windowSize(terminal); columns > 0 {
+		return columns - 1
 	}
-	err = conn.Control(func(fd uintptr) {
-		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
-			columns = int(size.Col)
-		}
-	})
-	if err != nil || columns == 0 {
-		return math.MaxInt
-	}
-	return columns - 1
+	return math.MaxInt
 }
 
 // Write writes p, whole lines, above the line.
