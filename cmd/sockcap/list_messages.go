@@ -31,6 +31,8 @@ ends, and each socket that has none; all, or those that the expression keeps.
 STATE  listen, unconn, estab; pending: not accepted yet; closed: the peer is
 QUEUE  connections that wait, of as many as may; or bytes that have not been
        read: by the client (<), by the server (>)
+CLIENT, SERVER  who holds it; -: no socket there, or none that can be seen;
+       ?: a socket that nobody is seen to hold, as of other users
 `
 
 // sayHidden tells what was not to be seen of these links, if anything.
