@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -27,7 +28,10 @@ const (
 	attributeShutdown = 6
 	attributeUID      = 7
 
-	showAll = 1<<(attributeUID+1) - 1 // UDIAG_SHOW_*, in the order of attributes but for shutdown
+	showAll   = 1<<(attributeUID+1) - 1 // UDIAG_SHOW_*, in the order of attributes but for shutdown
+	showIcons = 1 << attributeIcons
+
+	allStates = 1<<32 - 1
 )
 
 // What skmeminfo has at which place (include/uapi/linux/sock_diag.h).
@@ -41,7 +45,9 @@ const (
 
 var errShort = errors.New("message is too short")
 
-// dump asks the kernel for all Unix sockets of a network namespace.
+// dump asks the kernel for all Unix sockets of a network namespace, and then,
+// of its listeners, who waits for accept: a dump ends without a word at what
+// does not fit into a message, as a listener with a thousand who wait.
 func dump(n namespace, found func(*Socket)) error {
 	config := new(netlink.Config)
 	if n.file != nil {
@@ -52,16 +58,63 @@ func dump(n namespace, found func(*Socket)) error {
 		return &Error{Op: "open", Name: "sock_diag", Err: err}
 	}
 	defer c.Close()
-	return ask(c, found)
+	busy := make(map[uint64]*Socket)
+	err = ask(c, allStates, showAll&^showIcons, func(s *Socket) {
+		if s.State == Listening && s.Received > 0 {
+			busy[s.Inode] = s
+		}
+		found(s)
+	})
+	if err != nil || len(busy) == 0 {
+		return err
+	}
+	if err := widen(c); err != nil {
+		return &Error{Op: "ask", Name: "sock_diag", Err: err}
+	}
+	return ask(c, 1<<Listening, showIcons, func(s *Socket) {
+		if l := busy[s.Inode]; l != nil {
+			l.Pending = s.Pending
+		}
+	})
 }
 
-// ask is dump on an open connection.
-func ask(c *netlink.Conn, found func(*Socket)) error {
+// widest is how large the kernel makes messages at most (netlink_recvmsg), room
+// for 8,000 who wait at one listener. Beyond that, it is not known at which
+// listener they and those of the ones behind it wait.
+const widest = 32 << 10
+
+// widen has the kernel answer in messages of the widest size from now on: they
+// are as large as the largest buffer into which an answer has been read, here
+// to a question that has none.
+func widen(c *netlink.Conn) error {
+	if err := send(c, 0, 0); err != nil {
+		return err
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	answer := make([]byte, widest)
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, failed = unix.Recvfrom(int(fd), answer, 0)
+		return failed != unix.EAGAIN && failed != unix.EINTR
+	})
+	return cmp.Or(err, failed)
+}
+
+// send sends a request for a dump of sockets in these states.
+func send(c *netlink.Conn, states, show uint32) error {
 	_, err := c.Send(netlink.Message{
 		Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump},
-		Data:   request(),
+		Data:   request(states, show),
 	})
-	if err != nil {
+	return err
+}
+
+// ask gives the sockets in these states with the attributes to show.
+func ask(c *netlink.Conn, states, show uint32, found func(*Socket)) error {
+	if err := send(c, states, show); err != nil {
 		return &Error{Op: "ask", Name: "sock_diag", Err: err}
 	}
 	for m, err := range c.ReceiveIter() {
@@ -80,12 +133,12 @@ func ask(c *netlink.Conn, found func(*Socket)) error {
 	return nil
 }
 
-// request is a struct unix_diag_req for all sockets with all attributes.
-func request() []byte {
+// request is a struct unix_diag_req.
+func request(states, show uint32) []byte {
 	b := make([]byte, 24)
 	b[0] = unix.AF_UNIX
-	binary.NativeEndian.PutUint32(b[4:], 1<<32-1) // states
-	binary.NativeEndian.PutUint32(b[12:], showAll)
+	binary.NativeEndian.PutUint32(b[4:], states)
+	binary.NativeEndian.PutUint32(b[12:], show)
 	return b
 }
 

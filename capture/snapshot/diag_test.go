@@ -132,10 +132,10 @@ func TestAsk(t *testing.T) {
 	}
 	var inodes []uint64
 	note := func(s *Socket) { inodes = append(inodes, s.Inode) }
-	if err := ask(reply(0, listener(t), message(t, 1, 1, 101)), note); err != nil || cmp.Diff(inodes, []uint64{7101, 101}) != "" {
+	if err := ask(reply(0, listener(t), message(t, 1, 1, 101)), 1<<Listening, showAll, note); err != nil || cmp.Diff(inodes, []uint64{7101, 101}) != "" {
 		t.Errorf("found %d, error %v", inodes, err)
 	}
-	want := "\x01\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	want := "\x01\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 && string(asked[0].Data) != want {
 		t.Errorf("asked %x, want %x", asked[0].Data, want)
 	}
@@ -145,7 +145,7 @@ func TestAsk(t *testing.T) {
 	}{
 		{reply(2), "ask sock_diag: "}, {reply(1), "ask sock_diag: "}, {reply(0, []byte{1}), "decode sock_diag: message is too short"},
 	} {
-		if err := ask(c.conn, note); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+		if err := ask(c.conn, allStates, showAll, note); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("error %v, want %s", err, c.want)
 		}
 	}

@@ -172,6 +172,42 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// TestBacklog: a listener with many who wait for accept hides no other socket,
+// and each of them is there. Their inodes take more than the 3,776 bytes that a
+// first message has with pages of 4 KiB; and less than 1,024 descriptors are
+// open, as many as a process may have in the worst case.
+func TestBacklog(t *testing.T) {
+	const waiting = 971
+	path := filepath.Join(t.TempDir(), "l")
+	fds := []int{socket(t, unix.SOCK_STREAM, path)}
+	if err := unix.Listen(fds[0], waiting); err != nil {
+		t.Fatal(err)
+	}
+	for range waiting {
+		fd := socket(t, unix.SOCK_STREAM, "")
+		if err := errors.Join(unix.SetNonblock(fd, true), unix.Connect(fd, &unix.SockaddrUnix{Name: path})); err != nil {
+			if errors.Is(err, unix.EAGAIN) {
+				t.Skip("this machine's net.core.somaxconn is less")
+			}
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+	}
+	s, err := Take(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := make(map[LinkState]int)
+	for _, l := range find(t, s, fds...) {
+		if l.Server != nil && l.Server.Inode == inodeOf(t, fds[0]) {
+			states[l.State]++
+		}
+	}
+	if diff := cmp.Diff(map[LinkState]int{LinkListening: 1, LinkPending: waiting}, states); diff != "" {
+		t.Errorf("links of the listener: -want +got\n%s", diff)
+	}
+}
+
 // TestNamespace: sockets of other network namespaces are there, and who is
 // connected across.
 func TestNamespace(t *testing.T) {
