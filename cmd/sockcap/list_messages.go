@@ -52,7 +52,7 @@ func (h *host) sayHidden(s *snapshot.Snapshot, links []snapshot.Link) {
 		}
 	}
 	if s.Hidden.Processes > 0 && without > 0 {
-		h.say("", "hidden are %s of other users, who may hold the %s marked ?",
+		h.say("", "hidden are %s of other users, who may hold the %s without a process",
 			countOf(uint64(s.Hidden.Processes), "process", "processes"), count(uint64(without), "socket"))
 	}
 	if s.Hidden.Namespaces > 0 || s.Hidden.Processes > 0 && without > 0 {
