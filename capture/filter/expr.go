@@ -43,8 +43,9 @@
 // netns and type, without src and dst ([ParseSockets]): of both ends, and of
 // every process that holds one. uid is who made a socket, too.
 //
-// An expression is evaluated here, in user space: nothing of it is compiled
-// for the kernel so far.
+// [Expr.Match] evaluates an expression here, in user space. [Expr.Tests] takes
+// it apart for those who know less of a packet: package capture compiles the
+// tests for the kernel, so that what surely does not match stays there.
 package filter
 
 import (
