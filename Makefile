@@ -7,7 +7,7 @@ tsharks = $(shell tshark --version 2>/dev/null | grep -q '^TShark.* 4\.0\.' || e
 # one.
 vms := amd64-5.10 amd64-6.1 amd64-6.12 amd64-7 arm64-6.1 arm64-6.12
 vm_packages := ./bpf ./capture
-vm_tests ?= Layout|GroundTruth|Waiting|LargeUnits|Family.*
+vm_tests ?= Layout|GroundTruth|Waiting|LargeUnits|KernelFilter|LongFilters|LiveFilters|NothingCrosses|NamesCross|Hopeless.*|Family.*
 as_root := $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
 
 # help: lists the targets

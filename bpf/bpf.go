@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 )
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v2" -target amd64,arm64 sockcap sockcap.bpf.c
@@ -26,7 +27,8 @@ const (
 	CountUnits                    // units handed over
 	CountFailed                   // buffers of failed sends, rightly left out
 	CountEarly                    // units taken before all programs were in place
-	CountFiltered                 // units left out because they are not asked for
+	CountFiltered                 // units that the filter left out
+	CountRefused                  // notes of the filter for which a map had no room
 )
 
 // Counters is how many counters the programs have room for.
@@ -65,6 +67,10 @@ type Knobs struct {
 	SentSK            uint32
 	FamilyOnly        bool   // keep only what concerns the processes in the map family
 	ForkChild         uint32 // offset of child_pid in sched_process_fork
+	Filtering         bool   // filter_keep may say no
+	FiltersSockets    bool   // filter_hope may say no
+	FiltersNames      bool   // they ask for addresses
+	NameSeed          uint64 // of NameOf
 }
 
 // Load gives the programs with their knobs set, not yet in the kernel.
@@ -96,6 +102,10 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 		"sent_sk_at":           k.SentSK,
 		"family_only":          k.FamilyOnly,
 		"fork_child_at":        k.ForkChild,
+		"filtering":            k.Filtering,
+		"filters_sockets":      k.FiltersSockets,
+		"filters_names":        k.FiltersNames,
+		"name_seed":            k.NameSeed,
 	}
 	for name, ranges := range map[string][]Range{"failed_at": k.FailedAt, "alloc_at": k.AllocAt, "release_at": k.ReleaseAt} {
 		if len(ranges) > MaxRanges {
@@ -115,4 +125,13 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 		}
 	}
 	return spec, nil
+}
+
+// Types gives the types of the programs.
+func Types() (*btf.Spec, error) {
+	spec, err := loadSockcap()
+	if err != nil {
+		return nil, err
+	}
+	return spec.Types, nil
 }

@@ -100,6 +100,7 @@ type Unit struct {
 	Unit     uint64
 	Receiver uint64
 	Offset   uint64
+	Skipped  uint64
 }
 
 // Reader is struct reader_event: another process than before reads a socket.
@@ -128,7 +129,7 @@ type Doubt struct {
 const (
 	dataSize   = 168
 	socketSize = 176
-	unitSize   = 40
+	unitSize   = 48
 	readerSize = 48
 	doubtSize  = 24
 )
@@ -258,7 +259,7 @@ func (s *Socket) decode(c *cursor) {
 
 func (u *Unit) decode(c *cursor) {
 	u.Kind, u.Type, u.Flags, u.Pid = c.u8(), c.u8(), c.u16(), c.u32()
-	u.Time, u.Unit, u.Receiver, u.Offset = c.u64(), c.u64(), c.u64(), c.u64()
+	u.Time, u.Unit, u.Receiver, u.Offset, u.Skipped = c.u64(), c.u64(), c.u64(), c.u64(), c.u64()
 }
 
 func (r *Reader) decode(c *cursor) {

@@ -94,7 +94,8 @@ struct unit_event {
 	__u64 time;
 	__u64 unit;
 	__u64 receiver;
-	__u64 offset; /* of EVENT_QUEUED */
+	__u64 offset;  /* of EVENT_QUEUED */
+	__u64 skipped; /* the same, see struct data_event */
 };
 
 /* Another process than before reads a socket. */

@@ -126,7 +126,7 @@ static __always_inline int on_use(__u32 fd)
 
 	if (!in_family())
 		return 0;
-	sk = socket_at((void *)bpf_get_current_task(), fd);
+	sk = socket_at(fd);
 	if (sk)
 		note_used(inode_of(sk));
 	return 0;

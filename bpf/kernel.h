@@ -33,6 +33,7 @@ enum { false, true };
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
@@ -40,8 +41,12 @@ enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 #define BPF_F_CURRENT_CPU 0xffffffffULL
+enum bpf_func_id___5_11 {
+	BPF_FUNC_get_current_task_btf = 158,
+};
 
 #define EEXIST 17
+#define BPF_F_MMAPABLE 1024
 #define AF_UNIX 1
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
@@ -192,6 +197,7 @@ struct sk_buff_head {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
+	unsigned long sk_ino; /* v6.17: of its socket */
 	struct socket *sk_socket;
 	struct sk_buff_head sk_receive_queue;
 	struct refcount sk_wmem_alloc;

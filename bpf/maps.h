@@ -70,7 +70,8 @@ enum loss {
 	COUNT_UNITS,  /* units handed over */
 	COUNT_FAILED, /* skbs of failed sends, rightly left out */
 	COUNT_EARLY,  /* units taken before all programs were in place */
-	COUNT_FILTERED, /* units left out because they are not asked for */
+	COUNT_FILTERED, /* units that the filter left out */
+	COUNT_REFUSED,	/* notes of the filter for which a map had no room */
 	LOSS_COUNT = 16,
 };
 __u64 counters[LOSS_COUNT];
@@ -97,13 +98,14 @@ struct socket_state {
 	__u64 consumed; /* units taken from its queue */
 	__u64 ready;	/* units queued to it (send side) */
 	__u64 entered;	/* sends begun */
-	__u64 reader;	/* pid_tgid of the last reader */
 	__u64 pager;	/* pid_tgid of who appends pages, all ones: several */
 	__u32 inside;	/* tasks inside a send */
+	__u32 reader;	/* pid of the last reader */
 	__u8 announced;
 	__u8 disordered; /* some of what it sent was purged out of order */
 	__u8 own;	 /* carries our own output */
-	__u8 pad;
+	__u8 barren;	 /* is or was hopeless (filter.h): to begin anew */
+	__u32 pad;
 };
 
 struct {
@@ -126,8 +128,10 @@ struct call {
 	__u64 unit;    /* pending, 0 if none */
 	__u64 unit_len;
 	__u32 overlap; /* others were inside when it began */
-	__u16 oob;
-	__u16 left; /* some of it is left out */
+	__u8 oob;
+	__u8 left;     /* some of it is left out */
+	__u8 unwanted; /* the filter leaves the pending unit out */
+	__u8 pad;
 };
 
 struct {

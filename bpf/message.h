@@ -186,18 +186,17 @@ static __always_inline __u64 lost_units(void)
 }
 
 #define HANDED_OVER (-1)
+#define TO_BE_HANDED_OVER (-2)
 
 /*
- * An skb's bytes, under the job's header, which lacks only the lengths. If not
- * even the first could be handed over the unit is lost, and counted: as what?
+ * An skb's bytes, under the job's header, which lacks only the lengths; more
+ * than a little of them with finish_unit, which has the same stack to itself.
  */
-static __always_inline int put_unit(struct job *job, struct sk_buff *skb)
+static __always_inline int begin_unit(struct job *job, struct sk_buff *skb)
 {
 	__u32 len = BPF_CORE_READ(skb, len),
 	      more = BPF_CORE_READ(skb, data_len);
 	__u64 key = job_key();
-	struct job *done;
-	bool any;
 
 	count(COUNT_UNITS, 1);
 	job->event.total = len;
@@ -212,11 +211,28 @@ static __always_inline int put_unit(struct job *job, struct sk_buff *skb)
 		count(LOSS_MAP, 1);
 		return LOSS_MAP;
 	}
+	return TO_BE_HANDED_OVER;
+}
+
+static __always_inline int finish_unit(struct sk_buff *skb)
+{
+	__u64 key = job_key();
+	struct job *done;
+	bool any;
+
 	put_skb(key, (__u64)skb);
 	done = bpf_map_lookup_elem(&jobs, &key);
 	any = done && done->told;
 	bpf_map_delete_elem(&jobs, &key);
 	return any ? HANDED_OVER : LOSS_RING;
+}
+
+/* Both. If not even the first byte could be handed over: as what was it lost? */
+static __always_inline int put_unit(struct job *job, struct sk_buff *skb)
+{
+	int done = begin_unit(job, skb);
+
+	return done == TO_BE_HANDED_OVER ? finish_unit(skb) : done;
 }
 
 #endif

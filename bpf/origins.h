@@ -10,7 +10,7 @@
 static __always_inline int on_close(__u32 fd)
 {
 	__u64 id = bpf_get_current_pid_tgid(), key;
-	struct sock *sk = socket_at((void *)bpf_get_current_task(), fd);
+	struct sock *sk = socket_at(fd);
 
 	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM)
 		return 0;
@@ -24,7 +24,7 @@ static __always_inline int on_close(__u32 fd)
 static __always_inline int on_pages(__u32 fd)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct sock *sk = socket_at((void *)bpf_get_current_task(), fd);
+	struct sock *sk = socket_at(fd);
 	struct socket_state *st = sk ? socket_of(sk) : NULL;
 
 	if (st)
@@ -93,6 +93,10 @@ static __always_inline int on_alloc(__u64 site, __u64 pointer)
 	if (is_self())
 		return sk ? note_own(sk) : 0;
 	if (sk && !may_send(sk))
+		return 0;
+	if (sk && BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM && !peer_of(sk))
+		return 0; /* to connect, not to send */
+	if (sk && is_hopeless(sk))
 		return 0;
 	if (sk) {
 		socket_of(sk); /* while it has an inode */

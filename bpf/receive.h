@@ -71,12 +71,14 @@ static __always_inline struct sock *closing_socket(void)
 struct receiver {
 	__u64 number; /* 0: not known */
 	struct socket_state *state;
+	struct end *end; /* as the filter knows it, NULL if it does not */
 };
 
 static __always_inline void set_receiver(struct receiver *r, struct sock *sk)
 {
 	r->state = socket_of(sk);
 	r->number = r->state ? r->state->number : 0;
+	r->end = r->state ? end_of((__u64)sk, r->state) : NULL;
 }
 
 /* The memory at sock may be another socket's by now. */
@@ -87,6 +89,7 @@ static __always_inline void set_remembered(struct receiver *r, __u64 sock,
 
 	r->number = number;
 	r->state = st && st->number == number ? st : NULL;
+	r->end = filtering && r->state ? known_end(sock, r->state) : NULL;
 }
 
 /*
@@ -106,6 +109,7 @@ static __always_inline void find_receiver(struct receiver *r, struct sock *from,
 
 	r->number = 0;
 	r->state = NULL;
+	r->end = NULL;
 	if (type != SOCK_DGRAM && peer)
 		return set_receiver(r, peer);
 	/* A purge runs in any system call, whose descriptor is another's. */
@@ -176,27 +180,57 @@ static __always_inline void fill_sender(struct data_event *e, struct origin *o,
 	__builtin_memcpy(&e->task, &o->task, sizeof(e->task));
 }
 
+static __always_inline struct reader_event *new_reader(__u64 receiver,
+						       __u32 pid, __u32 tid)
+{
+	struct reader_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+
+	if (!e) {
+		count(LOSS_NOTE, 1);
+		return NULL;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = EVENT_READER;
+	e->pid = pid;
+	e->tid = tid;
+	e->time = bpf_ktime_get_boot_ns();
+	e->receiver = receiver;
+	return e;
+}
+
 /* Tells when another process than before reads a socket. */
-static __always_inline void note_reader(struct socket_state *receiver)
+static __always_inline void note_reader(struct socket_state *receiver,
+					__u64 sock)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct reader_event *e;
+	struct end *end;
 
-	if (receiver->reader >> 32 == id >> 32)
+	if (receiver->reader == id >> 32)
 		return;
-	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	if (!e) {
-		count(LOSS_NOTE, 1);
+	e = new_reader(receiver->number, id >> 32, (__u32)id);
+	if (!e)
 		return;
-	}
-	receiver->reader = id;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->kind = EVENT_READER;
-	e->pid = id >> 32;
-	e->tid = (__u32)id;
-	e->time = bpf_ktime_get_boot_ns();
-	e->receiver = receiver->number;
+	receiver->reader = id >> 32;
 	fill_comm(e->comm);
+	end = filtering ? known_end(sock, receiver) : NULL;
+	if (end)
+		set_reader(end, e->comm, true);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+/* Tells who read last where all that was read then was left out. */
+static __always_inline void tell_reader(struct end *end)
+{
+	struct reader_event *e;
+
+	if (!end->untold)
+		return;
+	e = new_reader(end->number, end->reader, end->reader_tid);
+	if (!e)
+		return;
+	__builtin_memcpy(e->comm, end->reader_comm, COMM_LEN);
+	end->untold = 0;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
@@ -250,18 +284,109 @@ __attribute__((noinline)) int is_kept(__u64 from, __u64 inode, __u32 pid,
 	return flags & (DATA_NO_SENDER | DATA_UNSURE_SENDER) && is_used(from);
 }
 
+/* An skb that the receiver has done with, and whose it was. */
+struct freed {
+	struct sk_buff *skb;
+	struct origin *origin;
+	struct socket_state *sender;
+	struct end *from; /* the sender as the filter knows it, or NULL */
+	struct receiver to;
+	__u8 type;
+	__u16 flags;
+};
+
+static __always_inline void fill_freed(struct data_event *e, struct freed *f)
+{
+	struct socket_state *sender = f->sender, *receiver = f->to.state;
+	struct sk_buff *skb = f->skb;
+
+	e->kind = EVENT_DATA;
+	e->type = f->type;
+	e->flags = f->flags;
+	e->time = bpf_ktime_get_boot_ns();
+	e->unit = unique(&next_unit);
+	e->sender = sender->number;
+	e->offset = sender->sent;
+	e->skipped = sender->skipped;
+	e->total = BPF_CORE_READ(skb, len);
+	e->receiver = f->to.number;
+	fill_sender(e, f->origin, f->skb, sender->pager);
+	if (receiver) {
+		e->index = receiver->consumed;
+		__sync_fetch_and_add(&receiver->consumed, 1);
+	}
+	if (f->flags & DATA_READ) {
+		__u64 id = bpf_get_current_pid_tgid();
+
+		e->reader_pid = id >> 32;
+		e->reader_tid = (__u32)id;
+		fill_comm(e->reader_comm);
+	}
+	__sync_fetch_and_add(&sender->sent, e->total);
+}
+
+/* Notes or tells who reads, for what is not told of its reader itself. */
+static __always_inline void keep_reader(struct data_event *e, struct end *to,
+					bool wanted)
+{
+	if (!filtering || !to)
+		return;
+	if (e->reader_pid)
+		set_reader(to, e->reader_comm, wanted);
+	else if (wanted)
+		tell_reader(to);
+}
+
+/*
+ * Hands over what is wanted of it, or begins to. A function of its own, because
+ * callers' stacks add up, and renew_state() needs much.
+ */
+static __noinline int take_unit(struct freed *f)
+{
+	struct socket_state *receiver = f->to.state;
+	struct sk_buff *skb = f->skb;
+	__u64 key = (__u64)f->skb;
+	struct data_event *e;
+	struct waiting *w;
+	struct job job;
+	bool wanted;
+	int done = HANDED_OVER;
+
+	__builtin_memset(&job, 0, sizeof(job));
+	e = &job.event;
+	fill_freed(e, f);
+	if (family_only &&
+	    !is_kept((__u64)BPF_CORE_READ(skb, sk),
+		     receiver ? receiver->inode : 0, e->task.pid, e->flags)) {
+		keep_reader(e, f->to.end, false);
+		skip_bytes(f->sender, e->total);
+		return HANDED_OVER;
+	}
+	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
+	if (w && w->shown && receiver && w->receiver == receiver->number &&
+	    w->index == e->index && (w->settled || !claim_shown(w->shown))) {
+		put_unit_event(EVENT_CONSUMED, e->type, e->flags, w->shown,
+			       e->receiver, e->offset, 0);
+	} else {
+		wanted = is_wanted(e, f->from, f->to.end);
+		keep_reader(e, f->to.end, wanted);
+		if (wanted)
+			done = begin_unit(&job, f->skb);
+		else
+			skip_bytes(f->sender, e->total);
+	}
+	if (w)
+		bpf_map_delete_elem(&waits, &key);
+	return done;
+}
+
 /* Takes an skb that the receiver has done with. */
 static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 				      __u64 location, enum freed_by by)
 {
-	struct origin *origin = origin_of(skb);
-	struct socket_state *sender, *receiver;
 	bool released = by == BY_KFREE && is_release(location);
-	__u64 key = (__u64)skb;
-	struct waiting *w;
-	struct data_event *e;
-	struct receiver to;
-	struct job job;
+	struct socket_state *sender;
+	struct freed f = {};
 
 	if (family_only && !may_take((__u64)from))
 		return 0;
@@ -274,53 +399,23 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 		count(sender->own ? COUNT_SELF : COUNT_EARLY, 1);
 		return 0;
 	}
-	__builtin_memset(&job, 0, sizeof(job));
-	e = &job.event;
-	e->kind = EVENT_DATA;
-	e->type = BPF_CORE_READ(from, sk_type);
-	find_receiver(&to, from, e->type, sender, origin, by, released);
-	receiver = to.state;
-	e->flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
+	f.skb = skb;
+	f.sender = sender;
+	f.origin = origin_of(skb);
+	f.type = BPF_CORE_READ(from, sk_type);
+	if (filtering)
+		f.from = is_dead(from) ? known_end((__u64)from, sender) :
+					 end_of((__u64)from, sender);
+	find_receiver(&f.to, from, f.type, sender, f.origin, by, released);
+	f.flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
 	if (gc_reorders && by == BY_KFREE && !released)
 		sender->disordered = 1;
 	if (by == BY_KFREE && !released)
 		forget_closing();
 	if (sender->disordered)
-		e->flags |= DATA_UNSURE_ORDER;
-	e->time = bpf_ktime_get_boot_ns();
-	e->unit = unique(&next_unit);
-	e->sender = sender->number;
-	e->offset = sender->sent;
-	e->skipped = sender->skipped;
-	e->receiver = to.number;
-	fill_sender(e, origin, skb, sender->pager);
-	if (receiver) {
-		e->index = receiver->consumed;
-		__sync_fetch_and_add(&receiver->consumed, 1);
-	}
-	if (by == BY_CONSUME) {
-		__u64 id = bpf_get_current_pid_tgid();
-
-		e->reader_pid = id >> 32;
-		e->reader_tid = (__u32)id;
-		fill_comm(e->reader_comm);
-	}
-	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
-	if (family_only && !is_kept((__u64)from, receiver ? receiver->inode : 0,
-				    e->task.pid, e->flags)) {
-		leave_out(sender, BPF_CORE_READ(skb, len));
-		forget_origin(skb);
-		return 0;
-	}
-	__sync_fetch_and_add(&sender->sent, BPF_CORE_READ(skb, len));
-	if (w && w->shown && receiver && w->receiver == receiver->number &&
-	    w->index == e->index && (w->settled || !claim_shown(w->shown)))
-		put_unit_event(EVENT_CONSUMED, e->type, e->flags, w->shown,
-			       e->receiver, e->offset);
-	else
-		put_unit(&job, skb);
-	if (w)
-		bpf_map_delete_elem(&waits, &key);
+		f.flags |= DATA_UNSURE_ORDER;
+	if (take_unit(&f) == TO_BE_HANDED_OVER)
+		finish_unit(skb);
 	forget_origin(skb);
 	return 0;
 }
@@ -346,7 +441,7 @@ static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
 			    (unit.overlap || !unit.confirmed ||
 			     sender->entered != unit.entered))
 				put_unit_event(EVENT_CONSUMED, SOCK_STREAM, 0,
-					       unit.unit, 0, 0);
+					       unit.unit, 0, 0, 0);
 		}
 	}
 	if (by != BY_CONSUME)
@@ -361,16 +456,47 @@ static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
 	key = (__u64)to;
 	receiver = bpf_map_lookup_elem(&sockets, &key);
 	if (receiver)
-		note_reader(receiver);
+		note_reader(receiver, key);
 	return 0;
+}
+
+/* Whatever its sender sends is left out. */
+static __always_inline int skip_freed(struct sk_buff *skb, __u64 location)
+{
+	forget_origin(skb);
+	count(is_failed(location) ? COUNT_FAILED : COUNT_FILTERED, 1);
+	return 0;
+}
+
+/*
+ * What a socket sent may outlive it. Then it has nothing left to be known by,
+ * but the reader's socket still holds it.
+ */
+static __always_inline bool was_hopeless(struct sock *from, enum freed_by by)
+{
+	struct sock *to;
+	bool ring;
+
+	if (by != BY_CONSUME || !is_dead(from))
+		return false;
+	to = syscall_socket(&ring);
+	return to && BPF_CORE_READ(to, sk_type) != SOCK_DGRAM &&
+	       peer_of(to) == from && is_hopeless(to);
 }
 
 static __always_inline int on_freed(struct sk_buff *skb, __u64 location,
 				    enum freed_by by)
 {
 	struct sock *from = BPF_CORE_READ(skb, sk);
+	enum hope_of hope = OPEN;
 
-	if (!from || !is_unix(from))
+	if (!from)
+		return 0;
+	if (filters_sockets)
+		hope = known_hope(from);
+	if (hope == HOPELESS)
+		return skip_freed(skb, location);
+	if (!is_unix(from))
 		return 0;
 	/*
 	 * A connection request, which accept frees, keeps the destructor that
@@ -390,6 +516,9 @@ static __always_inline int on_freed(struct sk_buff *skb, __u64 location,
 			count(COUNT_SELF, 1);
 		return 0;
 	}
+	if (filters_sockets && hope == OPEN &&
+	    (judge_sender((__u64)from) || was_hopeless(from, by)))
+		return skip_freed(skb, location);
 	if (take_on_read)
 		return take_freed(skb, from, location, by);
 	return note_freed(skb, from, by);

@@ -4,6 +4,7 @@
 
 #include "calibrate.h"
 #include "family.h"
+#include "filter.h"
 
 /*
  * The send side: an skb is taken when it is queued, in the sender's context.
@@ -69,6 +70,8 @@ static __always_inline int on_enter(struct socket *socket, struct msghdr *msg)
 		count(COUNT_FILTERED, 1);
 		return 0;
 	}
+	if (!is_self() && is_hopeless(sk))
+		return 0;
 	st = socket_of(sk);
 	if (!st)
 		return 0;
@@ -102,7 +105,8 @@ static __always_inline struct call *current_call(void)
 
 static __always_inline int put_unit_event(enum event_kind kind, __u8 type,
 					  __u16 flags, __u64 unit,
-					  __u64 receiver, __u64 offset)
+					  __u64 receiver, __u64 offset,
+					  __u64 skipped)
 {
 	struct unit_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 
@@ -118,6 +122,7 @@ static __always_inline int put_unit_event(enum event_kind kind, __u8 type,
 	e->unit = unit;
 	e->receiver = receiver;
 	e->offset = offset;
+	e->skipped = skipped;
 	bpf_ringbuf_submit(e, wakeup_flags());
 	return 0;
 }
@@ -144,6 +149,18 @@ static __always_inline bool confirm(struct call *call, struct socket_state *st)
 	return overlapped(call, st);
 }
 
+/* Tells that the call's pending unit was queued, or skips its bytes. */
+static __always_inline void tell_placed(struct call *call,
+					struct socket_state *sender, __u8 type,
+					__u16 flags, __u64 receiver)
+{
+	if (call->unwanted)
+		skip_bytes(sender, call->unit_len);
+	else
+		put_unit_event(EVENT_QUEUED, type, flags, call->unit, receiver,
+			       sender->sent, sender->skipped);
+}
+
 /* The call's pending unit is in the queue of to, if that is known. */
 static __always_inline void tell_queued(struct call *call, struct sock *to,
 					__u16 flags)
@@ -156,8 +173,8 @@ static __always_inline void tell_queued(struct call *call, struct sock *to,
 		return;
 	if (confirm(call, sender))
 		flags |= DATA_OVERLAP;
-	put_unit_event(EVENT_QUEUED, SOCK_STREAM, flags, call->unit,
-		       receiver ? receiver->number : 0, sender->sent);
+	tell_placed(call, sender, SOCK_STREAM, flags,
+		    receiver ? receiver->number : 0);
 	if (receiver)
 		__sync_fetch_and_add(&receiver->ready, 1);
 	__sync_fetch_and_add(&sender->sent, call->unit_len);
@@ -172,7 +189,8 @@ static __always_inline void tell_canceled(struct call *call)
 
 	if (u && u->unit == call->unit)
 		bpf_map_delete_elem(&units, &call->skb);
-	put_unit_event(EVENT_CANCELED, 0, 0, call->unit, 0, 0);
+	if (!call->unwanted)
+		put_unit_event(EVENT_CANCELED, 0, 0, call->unit, 0, 0, 0);
 	call->unit = 0;
 }
 
@@ -220,7 +238,7 @@ static __always_inline int on_exit(long result)
 static __always_inline void fill_unit(struct job *job, struct sock *from,
 				      struct socket_state *sender,
 				      struct socket_state *receiver,
-				      __u64 message)
+				      __u64 message, __u32 len)
 {
 	struct data_event *e = &job->event;
 
@@ -233,7 +251,26 @@ static __always_inline void fill_unit(struct job *job, struct sock *from,
 	e->sender = sender->number;
 	e->receiver = receiver ? receiver->number : 0;
 	e->skipped = sender->skipped;
+	e->total = len;
 	fill_task(&e->task);
+}
+
+/*
+ * Both sockets are alive: a task is inside a send from one to the other. A
+ * function of its own, because callers' stacks add up.
+ */
+static __noinline bool is_sent_wanted(struct job *job, __u64 from,
+				      struct socket_state *sender,
+				      struct sock *to,
+				      struct socket_state *receiver)
+{
+	struct end *sending, *receiving;
+
+	if (!filtering)
+		return true;
+	sending = end_of(from, sender);
+	receiving = end_of((__u64)to, receiver);
+	return is_wanted(&job->event, sending, receiving);
 }
 
 /* list is about to get skb at its end. */
@@ -272,14 +309,17 @@ static __always_inline int on_queue(struct sk_buff_head *list,
 	if (!sender || !receiver)
 		return 0;
 	if (call->unit && call->skb == (__u64)skb) {
-		put_unit_event(EVENT_QUEUED, BPF_CORE_READ(to, sk_type), 0,
-			       call->unit, receiver->number, sender->sent);
+		tell_placed(call, sender, BPF_CORE_READ(to, sk_type), 0,
+			    receiver->number);
 		call->unit = 0;
 	} else {
-		fill_unit(&job, to, sender, receiver, call->message);
+		fill_unit(&job, to, sender, receiver, call->message, len);
 		job.event.offset = sender->sent;
 		job.event.index = receiver->ready;
-		put_unit(&job, skb);
+		if (is_sent_wanted(&job, call->sock, sender, to, receiver))
+			put_unit(&job, skb);
+		else
+			skip_bytes(sender, len);
 	}
 	__sync_fetch_and_add(&receiver->ready, 1);
 	__sync_fetch_and_add(&sender->sent, len);
@@ -297,12 +337,28 @@ static __always_inline int on_fill(struct sk_buff *skb)
 	return 0;
 }
 
+/*
+ * Notes what the call's pending unit is called. A function of its own, because
+ * callers' stacks add up.
+ */
+static __noinline int note_unit(struct call *call)
+{
+	struct queued_unit unit = {};
+
+	unit.unit = call->unit;
+	unit.sock = call->sock;
+	unit.entered = call->entered;
+	unit.overlap = call->overlap;
+	if (bpf_map_update_elem(&units, &call->skb, &unit, BPF_ANY))
+		count(LOSS_MAP, 1);
+	return 0;
+}
+
 /* They have been, and only the sender knows of skb yet. */
 static __always_inline int on_filled(long err)
 {
 	struct call *call = current_call();
 	struct socket_state *sender, *receiver;
-	struct queued_unit unit = {};
 	struct sk_buff *skb;
 	struct sock *from, *to;
 	struct job job;
@@ -329,17 +385,17 @@ static __always_inline int on_filled(long err)
 	receiver = to ? socket_of(to) : NULL;
 	if (!sender || !receiver)
 		return 0;
-	fill_unit(&job, from, sender, receiver, call->message);
+	fill_unit(&job, from, sender, receiver, call->message,
+		  BPF_CORE_READ(skb, len));
 	job.event.flags = DATA_PENDING;
 	call->unit = job.event.unit;
-	call->unit_len = BPF_CORE_READ(skb, len);
-	unit.unit = call->unit;
-	unit.sock = call->sock;
-	unit.entered = call->entered;
-	unit.overlap = call->overlap;
-	if (inline_queue &&
-	    bpf_map_update_elem(&units, &call->skb, &unit, BPF_ANY))
-		count(LOSS_MAP, 1);
+	call->unit_len = job.event.total;
+	call->unwanted =
+		!is_sent_wanted(&job, call->sock, sender, to, receiver);
+	if (call->unwanted)
+		return 0;
+	if (inline_queue)
+		note_unit(call);
 	put_unit(&job, skb);
 	return 0;
 }
@@ -365,7 +421,7 @@ static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 	__u64 at, key = job_key();
 	struct job job;
 
-	if (!from || !is_unix(from) || is_self())
+	if (!from || !is_unix(from) || is_self() || is_hopeless(from))
 		return 0;
 	to = peer_of(from);
 	if (!may_send(from))
@@ -378,13 +434,16 @@ static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 	receiver = to ? socket_of(to) : NULL;
 	if (!sender || !receiver)
 		return 0;
-	fill_unit(&job, from, sender, receiver, unique(&next_message));
-	job.event.total = size;
+	fill_unit(&job, from, sender, receiver, unique(&next_message), size);
 	job.event.lost = lost_units();
 	job.event.offset = sender->sent;
 	job.event.index = receiver->ready;
 	job.left = snaplen;
 	__sync_fetch_and_add(&sender->sent, size);
+	if (!is_sent_wanted(&job, (__u64)from, sender, to, receiver)) {
+		skip_bytes(sender, size);
+		return 0;
+	}
 	at = page_address(page);
 	count(COUNT_UNITS, 1);
 	if (bpf_map_update_elem(&jobs, &key, &job, BPF_ANY)) {

@@ -223,20 +223,6 @@ static __always_inline int note_own(struct sock *sk)
 	return 0;
 }
 
-/* A system call that may send on the descriptor begins. */
-static __always_inline int on_syscall(__u32 fd)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct sock *sk = socket_at(task, fd);
-
-	if (!sk)
-		return 0;
-	if (is_self())
-		return note_own(sk);
-	/* Before that, and of what is left out for sure, units are not counted. */
-	return armed && may_send(sk) ? begin_sending(sk) : 0;
-}
-
 /* It ends; only needed for those that send more than once. */
 static __always_inline int on_syscall_end(void)
 {
@@ -248,15 +234,43 @@ static __always_inline int on_syscall_end(void)
 	return 0;
 }
 
+/* A system call that may send on the descriptor begins. */
+static __always_inline int on_syscall(__u32 fd)
+{
+	struct sock *sk = any_socket_at(fd);
+
+	/* Of a family's sockets it is to be noted that they are used. */
+	if (!sk || (!family_only && begins_hopeless(sk)) || !is_unix(sk))
+		return 0;
+	if (is_self())
+		return note_own(sk);
+	if (!may_send(sk) || is_hopeless(sk))
+		return 0;
+	return armed ? begin_sending(sk) : 0; /* else units are not counted */
+}
+
 /* sendmsg on sk has returned. */
 static __always_inline int on_sent(struct sock *sk)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct sending *s = bpf_map_lookup_elem(&sendings, &id);
+	struct sending *s;
 	struct syscall call;
+	struct note *n;
 
-	if (!s || !s->active || s->sock != (__u64)sk)
+	if (filters_sockets) {
+		n = noted();
+		if (n && n->sock == (__u64)sk)
+			return 0;
+	}
+	s = bpf_map_lookup_elem(&sendings, &id);
+
+	if (!s || !s->active)
 		return 0;
+	if (s->sock != (__u64)sk) {
+		if (is_unix(sk))
+			leave(s); /* it failed before it reached the socket */
+		return 0;
+	}
 	saved_syscall((void *)bpf_get_current_task(), &call);
 	if (call.nr == NR_SENDMMSG || call.nr == NR_SENDFILE ||
 	    call.nr == NR_SPLICE)
@@ -397,6 +411,8 @@ static __always_inline struct writers *untold_writers(struct sock *to, __u64 id,
 
 	*ring = !in_watched_syscall();
 	from = *ring ? sender_to(to) : syscall_socket(&none);
+	if (from && is_hopeless(from))
+		return NULL;
 	sender = from ? socket_of(from) : NULL;
 	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
@@ -425,16 +441,34 @@ static __always_inline bool may_arrive(struct sock *to)
 	return may_send(from);
 }
 
+/* All that a stream's socket receives is left out. */
+static __always_inline bool gets_hopeless(struct sock *to)
+{
+	struct sock *from;
+
+	if (!filters_sockets || BPF_CORE_READ(to, sk_type) == SOCK_DGRAM)
+		return false;
+	from = peer_of(to);
+	return from && is_hopeless(from);
+}
+
 /* The current task has queued a unit to the receiver. */
 static __always_inline int on_data_ready(struct sock *to)
 {
 	__u64 id = bpf_get_current_pid_tgid(), entered, upto;
-	struct sending *s = bpf_map_lookup_elem(&sendings, &id);
 	struct socket_state *receiver;
+	struct sending *s;
 	struct writers *w;
+	struct note *n;
 	struct run *r;
 	bool ring;
 
+	if (filters_sockets) {
+		n = noted();
+		if (n && n->peer == (__u64)to)
+			return 0;
+	}
+	s = bpf_map_lookup_elem(&sendings, &id);
 	if (!armed || !is_unix(to))
 		return 0;
 	if (is_listening(to)) {
@@ -443,6 +477,8 @@ static __always_inline int on_data_ready(struct sock *to)
 		return 0;
 	}
 	if (is_self() || !may_arrive(to))
+		return 0;
+	if (gets_hopeless(to))
 		return 0;
 	if (queued_by(s, to)) {
 		w = bpf_map_lookup_elem(&writers, &s->number);

@@ -209,6 +209,15 @@ static __always_inline __u64 argument(void *ctx, __u32 at)
 {
 	__u64 value = 0;
 
+	/* Everywhere so far. These need no helper, but constant offsets. */
+	if (at == 8) {
+		asm volatile("%0 = *(u64 *)(%1 + 8)" : "=r"(value) : "r"(ctx));
+		return value;
+	}
+	if (at == 16) {
+		asm volatile("%0 = *(u64 *)(%1 + 16)" : "=r"(value) : "r"(ctx));
+		return value;
+	}
 	bpf_probe_read_kernel(&value, sizeof(value), ctx + at);
 	return value;
 }

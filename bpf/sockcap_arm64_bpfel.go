@@ -22,9 +22,13 @@ const (
 	sockcapMapClaims                        = "claims"
 	sockcapMapClosings                      = "closings"
 	sockcapMapDoors                         = "doors"
+	sockcapMapEnds                          = "ends"
 	sockcapMapFamily                        = "family"
 	sockcapMapFormer                        = "former"
+	sockcapMapHopes                         = "hopes"
 	sockcapMapJobs                          = "jobs"
+	sockcapMapNames                         = "names"
+	sockcapMapNotes                         = "notes"
 	sockcapMapOrigins                       = "origins"
 	sockcapMapRing                          = "ring"
 	sockcapMapSendings                      = "sendings"
@@ -120,6 +124,10 @@ const (
 	sockcapVarExactSenders                  = "exact_senders"
 	sockcapVarFailedAt                      = "failed_at"
 	sockcapVarFamilyOnly                    = "family_only"
+	sockcapVarFilterEpoch                   = "filter_epoch"
+	sockcapVarFiltering                     = "filtering"
+	sockcapVarFiltersNames                  = "filters_names"
+	sockcapVarFiltersSockets                = "filters_sockets"
 	sockcapVarForkChildAt                   = "fork_child_at"
 	sockcapVarGcReorders                    = "gc_reorders"
 	sockcapVarHoldCpu                       = "hold_cpu"
@@ -130,9 +138,11 @@ const (
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
+	sockcapVarNameSeed                      = "name_seed"
 	sockcapVarNextMessage                   = "next_message"
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
+	sockcapVarNothing                       = "nothing"
 	sockcapVarPageBase                      = "page_base"
 	sockcapVarPageOrigin                    = "page_origin"
 	sockcapVarPageSize                      = "page_size"
@@ -146,6 +156,7 @@ const (
 	sockcapVarTakeOnRead                    = "take_on_read"
 	sockcapVarThreadSize                    = "thread_size"
 	sockcapVarTwins                         = "twins"
+	sockcapVarUnknownEnd                    = "unknown_end"
 	sockcapVarWaitingNs                     = "waiting_ns"
 	sockcapVarWakeupBytes                   = "wakeup_bytes"
 )
@@ -273,9 +284,13 @@ type sockcapMapSpecs struct {
 	Claims      *ebpf.MapSpec `ebpf:"claims"`
 	Closings    *ebpf.MapSpec `ebpf:"closings"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
+	Ends        *ebpf.MapSpec `ebpf:"ends"`
 	Family      *ebpf.MapSpec `ebpf:"family"`
 	Former      *ebpf.MapSpec `ebpf:"former"`
+	Hopes       *ebpf.MapSpec `ebpf:"hopes"`
 	Jobs        *ebpf.MapSpec `ebpf:"jobs"`
+	Names       *ebpf.MapSpec `ebpf:"names"`
+	Notes       *ebpf.MapSpec `ebpf:"notes"`
 	Origins     *ebpf.MapSpec `ebpf:"origins"`
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
@@ -308,6 +323,10 @@ type sockcapVariableSpecs struct {
 	ExactSenders       *ebpf.VariableSpec `ebpf:"exact_senders"`
 	FailedAt           *ebpf.VariableSpec `ebpf:"failed_at"`
 	FamilyOnly         *ebpf.VariableSpec `ebpf:"family_only"`
+	FilterEpoch        *ebpf.VariableSpec `ebpf:"filter_epoch"`
+	Filtering          *ebpf.VariableSpec `ebpf:"filtering"`
+	FiltersNames       *ebpf.VariableSpec `ebpf:"filters_names"`
+	FiltersSockets     *ebpf.VariableSpec `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.VariableSpec `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.VariableSpec `ebpf:"gc_reorders"`
 	HoldCpu            *ebpf.VariableSpec `ebpf:"hold_cpu"`
@@ -318,9 +337,11 @@ type sockcapVariableSpecs struct {
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
+	NameSeed           *ebpf.VariableSpec `ebpf:"name_seed"`
 	NextMessage        *ebpf.VariableSpec `ebpf:"next_message"`
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
+	Nothing            *ebpf.VariableSpec `ebpf:"nothing"`
 	PageBase           *ebpf.VariableSpec `ebpf:"page_base"`
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
 	PageSize           *ebpf.VariableSpec `ebpf:"page_size"`
@@ -334,6 +355,7 @@ type sockcapVariableSpecs struct {
 	TakeOnRead         *ebpf.VariableSpec `ebpf:"take_on_read"`
 	ThreadSize         *ebpf.VariableSpec `ebpf:"thread_size"`
 	Twins              *ebpf.VariableSpec `ebpf:"twins"`
+	UnknownEnd         *ebpf.VariableSpec `ebpf:"unknown_end"`
 	WaitingNs          *ebpf.VariableSpec `ebpf:"waiting_ns"`
 	WakeupBytes        *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
@@ -364,9 +386,13 @@ type sockcapMaps struct {
 	Claims      *ebpf.Map `ebpf:"claims"`
 	Closings    *ebpf.Map `ebpf:"closings"`
 	Doors       *ebpf.Map `ebpf:"doors"`
+	Ends        *ebpf.Map `ebpf:"ends"`
 	Family      *ebpf.Map `ebpf:"family"`
 	Former      *ebpf.Map `ebpf:"former"`
+	Hopes       *ebpf.Map `ebpf:"hopes"`
 	Jobs        *ebpf.Map `ebpf:"jobs"`
+	Names       *ebpf.Map `ebpf:"names"`
+	Notes       *ebpf.Map `ebpf:"notes"`
 	Origins     *ebpf.Map `ebpf:"origins"`
 	Ring        *ebpf.Map `ebpf:"ring"`
 	Sendings    *ebpf.Map `ebpf:"sendings"`
@@ -386,9 +412,13 @@ func (m *sockcapMaps) Close() error {
 		m.Claims,
 		m.Closings,
 		m.Doors,
+		m.Ends,
 		m.Family,
 		m.Former,
+		m.Hopes,
 		m.Jobs,
+		m.Names,
+		m.Notes,
 		m.Origins,
 		m.Ring,
 		m.Sendings,
@@ -422,6 +452,10 @@ type sockcapVariables struct {
 	ExactSenders       *ebpf.Variable `ebpf:"exact_senders"`
 	FailedAt           *ebpf.Variable `ebpf:"failed_at"`
 	FamilyOnly         *ebpf.Variable `ebpf:"family_only"`
+	FilterEpoch        *ebpf.Variable `ebpf:"filter_epoch"`
+	Filtering          *ebpf.Variable `ebpf:"filtering"`
+	FiltersNames       *ebpf.Variable `ebpf:"filters_names"`
+	FiltersSockets     *ebpf.Variable `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.Variable `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.Variable `ebpf:"gc_reorders"`
 	HoldCpu            *ebpf.Variable `ebpf:"hold_cpu"`
@@ -432,9 +466,11 @@ type sockcapVariables struct {
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`
+	NameSeed           *ebpf.Variable `ebpf:"name_seed"`
 	NextMessage        *ebpf.Variable `ebpf:"next_message"`
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
+	Nothing            *ebpf.Variable `ebpf:"nothing"`
 	PageBase           *ebpf.Variable `ebpf:"page_base"`
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
 	PageSize           *ebpf.Variable `ebpf:"page_size"`
@@ -448,6 +484,7 @@ type sockcapVariables struct {
 	TakeOnRead         *ebpf.Variable `ebpf:"take_on_read"`
 	ThreadSize         *ebpf.Variable `ebpf:"thread_size"`
 	Twins              *ebpf.Variable `ebpf:"twins"`
+	UnknownEnd         *ebpf.Variable `ebpf:"unknown_end"`
 	WaitingNs          *ebpf.Variable `ebpf:"waiting_ns"`
 	WakeupBytes        *ebpf.Variable `ebpf:"wakeup_bytes"`
 }

@@ -78,12 +78,24 @@ static __always_inline void fill_peer(struct socket_event *e, struct sock *sk)
 	e->peer_gid = cred ? BPF_CORE_READ(cred, egid.val) : ~0U;
 }
 
-/* Tells user space of a socket, or of what changed. */
-static __always_inline int announce(struct sock *sk, struct socket_state *st)
+static __always_inline void fill_file(struct socket_event *e, struct sock *sk)
 {
-	struct unix_sock *u = (struct unix_sock *)sk;
-	struct unix_address *a = address_of(sk);
-	struct inode *file = BPF_CORE_READ(u, path.dentry, d_inode);
+	struct inode *file =
+		BPF_CORE_READ((struct unix_sock *)sk, path.dentry, d_inode);
+
+	if (!file)
+		return;
+	e->file = BPF_CORE_READ(file, i_ino);
+	e->device = BPF_CORE_READ(file, i_sb, s_dev);
+}
+
+/*
+ * Tells user space of a socket, or of what changed. Not inline, to spare
+ * renew_state's stack.
+ */
+static __noinline int announce(struct sock *sk, struct socket_state *st)
+{
+	struct unix_address *a;
 	struct socket_event *e;
 
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
@@ -100,15 +112,13 @@ static __always_inline int announce(struct sock *sk, struct socket_state *st)
 	e->peer = st->peer_number;
 	e->inode = st->inode;
 	e->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	if (file) {
-		e->file = BPF_CORE_READ(file, i_ino);
-		e->device = BPF_CORE_READ(file, i_sb, s_dev);
-	}
+	fill_file(e, sk);
 	fill_peer(e, sk);
+	a = address_of(sk);
+	st->address = (__u64)a;
 	if (a)
 		fill_address(e, a);
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-	st->address = (__u64)a;
 	st->announced = 1;
 	return 0;
 }
@@ -251,7 +261,7 @@ __attribute__((noinline)) int renew_state(__u64 key)
 	struct socket_state *st = bpf_map_lookup_elem(&sockets, &key);
 	__u64 old = st ? *(volatile __u64 *)&st->number : 0;
 
-	if (!st || replaced(st, sk, inode, peer)) {
+	if (!st || st->barren || replaced(st, sk, inode, peer)) {
 		st = begin_state(key, old, inode, peer);
 		if (!st) {
 			count(LOSS_MAP, 1);
@@ -279,7 +289,8 @@ __attribute__((noinline)) int renew_state(__u64 key)
 /* Nothing about a live socket with an inode has changed since it was told. */
 static __always_inline bool unchanged(struct socket_state *st, struct sock *sk)
 {
-	return st->announced && st->inode && st->inode == inode_of(sk) &&
+	return st->announced && !st->barren && st->inode &&
+	       st->inode == inode_of(sk) &&
 	       st->address == (__u64)address_of(sk) &&
 	       st->peer == (__u64)peer_of(sk) && (!st->peer || st->peer_number);
 }

@@ -85,25 +85,59 @@ static __always_inline bool is_self(void)
 	return bpf_get_current_pid_tgid() >> 32 == self_pid;
 }
 
-/* The AF_UNIX socket behind a descriptor of the task, or NULL. */
-static __always_inline struct sock *socket_at(struct task_struct *task,
-					      __u64 fd)
+/*
+ * Where the kernel keeps a file of the current task, 0 if it has no such
+ * descriptor. Typed pointers need no helper (v5.11).
+ */
+static __always_inline __u64 file_slot(__u64 fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct socket *socket;
-	struct file **slot, *file = NULL;
-	struct sock *sk;
+	struct fdtable *table;
+	__u32 most;
+	__u64 slots;
 
-	if (fd >= BPF_CORE_READ(table, max_fds))
+	if (bpf_core_enum_value_exists(enum bpf_func_id___5_11,
+				       BPF_FUNC_get_current_task_btf)) {
+		table = bpf_get_current_task_btf()->files->fdt;
+		most = table->max_fds;
+		slots = (__u64)table->fd;
+	} else {
+		table = BPF_CORE_READ(
+			(struct task_struct *)bpf_get_current_task(), files,
+			fdt);
+		most = BPF_CORE_READ(table, max_fds);
+		slots = (__u64)BPF_CORE_READ(table, fd);
+	}
+	return fd < most ? slots + fd * sizeof(void *) : 0;
+}
+
+/* The socket behind a descriptor of the current task, of any family, or NULL. */
+static __always_inline struct sock *any_socket_at(__u64 fd)
+{
+	__u64 file = 0, slot = file_slot(fd), socket;
+	struct {
+		__u64 file, sk; /* next to each other in struct socket */
+	} s = {};
+
+	if (!slot)
 		return NULL;
-	slot = BPF_CORE_READ(table, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), slot + fd);
+	bpf_probe_read_kernel(&file, sizeof(file), (void *)slot);
 	if (!file)
 		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	if (!socket || BPF_CORE_READ(socket, file) != file)
-		return NULL; /* no socket: these bytes mean something else */
-	sk = BPF_CORE_READ(socket, sk);
+	socket = (__u64)BPF_CORE_READ((struct file *)file, private_data);
+	if (!socket)
+		return NULL;
+	bpf_probe_read_kernel(
+		&s, sizeof(s),
+		(void *)socket + bpf_core_field_offset(struct socket, file));
+	/* Of what is no socket these bytes mean something else. */
+	return s.file == file ? (struct sock *)s.sk : NULL;
+}
+
+/* The AF_UNIX socket behind a descriptor of the current task, or NULL. */
+static __always_inline struct sock *socket_at(__u64 fd)
+{
+	struct sock *sk = any_socket_at(fd);
+
 	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
 		return NULL;
 	return sk;
@@ -191,9 +225,9 @@ static __always_inline struct sock *syscall_socket(bool *ring)
 	*ring = s.nr == NR_IO_URING_ENTER;
 	if (*ring)
 		return NULL;
-	sk = socket_at(task, s.arg1);
+	sk = socket_at(s.arg1);
 	if (!sk && s.nr == NR_SPLICE)
-		sk = socket_at(task, s.arg3);
+		sk = socket_at(s.arg3);
 	return sk;
 }
 

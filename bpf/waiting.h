@@ -11,9 +11,14 @@
  */
 #define MAX_WAITING 1024 /* units of one queue; the others come later */
 
-/* Shows one unit; ahead are the bytes that wait before it. */
+__u64 nothing; /* 0, which the verifier does not know */
+
+/*
+ * Shows one unit; ahead are the bytes that wait before it, skipped those of
+ * them that the filter leaves out. Returns 1 if it leaves this one out too.
+ */
 __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
-					   __u64 ahead)
+					   __u64 ahead, __u64 skipped)
 {
 	struct sk_buff *skb = (void *)address;
 	struct sock *from = BPF_CORE_READ(skb, sk);
@@ -35,8 +40,11 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	job.event.unit = unique(&next_unit);
 	job.event.sender = sender->number;
 	job.event.receiver = receiver->number;
+	job.event.total = BPF_CORE_READ(skb, len);
 	job.event.offset = sender->sent + ahead;
 	job.event.skipped = sender->skipped;
+	if (job.event.type != SOCK_DGRAM)
+		job.event.skipped += skipped;
 	job.event.index = first + place;
 	if (exact_senders)
 		fill_sender(&job.event, origin_of(skb), skb, sender->pager);
@@ -44,7 +52,10 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 		peek_writer(&job.event, place);
 	if (family_only && !is_kept(owner, receiver->inode, job.event.task.pid,
 				    job.event.flags))
-		return 0;
+		return 1;
+	if (filtering && !is_wanted(&job.event, known_end(owner, sender),
+				    known_end(to, receiver)))
+		return 1;
 	shown.shown = job.event.unit;
 	shown.index = job.event.index;
 	shown.receiver = receiver->number;
@@ -61,12 +72,12 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	}
 	if (!claim_shown(job.event.unit))
 		return put_unit_event(EVENT_CANCELED, job.event.type, 0,
-				      job.event.unit, receiver->number, 0);
+				      job.event.unit, receiver->number, 0, 0);
 	w = bpf_map_lookup_elem(&waits, &address);
 	if (w && w->shown == job.event.unit)
 		w->settled = 1; /* the claim may be forgotten before the read */
 	put_unit_event(EVENT_QUEUED, job.event.type, 0, job.event.unit,
-		       receiver->number, job.event.offset);
+		       receiver->number, job.event.offset, job.event.skipped);
 	return 0;
 }
 
@@ -93,35 +104,58 @@ __attribute__((noinline)) int has_waited(__u64 skb, __u64 receiver, __u64 index)
 __attribute__((noinline)) int has_owner(__u64 skb)
 {
 	struct sock *from = BPF_CORE_READ((struct sk_buff *)skb, sk);
+	struct socket_state *st;
 
-	return from && is_unix(from) && socket_of(from);
+	if (!from || !is_unix(from) || is_hopeless(from))
+		return 0;
+	st = socket_of(from);
+	if (!st)
+		return 0;
+	if (!is_dead(from))
+		end_of((__u64)from, st);
+	return 1;
+}
+
+/* Nothing that waits in the socket's queue can match. */
+static __always_inline bool awaits_nothing(struct sock *to)
+{
+	struct sock *from = peer_of(to);
+
+	return filters_sockets && from &&
+	       BPF_CORE_READ(to, sk_type) != SOCK_DGRAM && is_hopeless(from);
 }
 
 static __always_inline int on_socket(struct sock *to)
 {
 	__u64 head = (__u64)to +
 		     bpf_core_field_offset(struct sock, sk_receive_queue);
-	__u64 skb = 0, first, ahead = 0;
+	/* Up to v6.2 a number that is known at first makes a path of each sum. */
+	__u64 skb = 0, first, ahead = 0, skipped = *(volatile __u64 *)&nothing;
+	__u32 len;
 	struct socket_state *receiver;
 	__u32 i;
 
 	bpf_probe_read_kernel(&skb, sizeof(skb), (void *)head);
 	if (!skb || skb == head ||
-	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN)
+	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN ||
+	    awaits_nothing(to))
 		return 0;
 	if (!may_concern(to, peer_of(to)))
 		return 0;
 	receiver = socket_of(to);
 	if (!receiver)
 		return 0;
+	end_of((__u64)to, receiver);
 	first = receiver->consumed;
 	for (i = 0; i < MAX_WAITING; i++) {
 		if (!skb || skb == head || receiver->consumed != first)
 			break;
+		len = BPF_CORE_READ((struct sk_buff *)skb, len);
 		if (has_waited(skb, receiver->number, first + i) &&
-		    has_owner(skb))
-			show_waiting(skb, (__u64)to, i, ahead);
-		ahead += BPF_CORE_READ((struct sk_buff *)skb, len);
+		    has_owner(skb) &&
+		    show_waiting(skb, (__u64)to, i, ahead, skipped))
+			skipped += len;
+		ahead += len;
 		bpf_probe_read_kernel(&skb, sizeof(skb), (void *)skb);
 	}
 	return 0;

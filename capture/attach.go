@@ -27,6 +27,8 @@ type programs struct {
 	coll  *ebpf.Collection
 	links []attached
 
+	filter *kernelFilter
+
 	skipped uint64 // missed by what is detached
 	iter    *link.Iter
 }
@@ -64,20 +66,38 @@ func (p *programs) close() error {
 
 // load puts the plan's programs into the kernel and attaches them.
 func (p *plan) load(bufferSize int) (*programs, error) {
+	spec, err := p.spec(bufferSize)
+	if err != nil {
+		return nil, err
+	}
+	return p.loadSpec(spec)
+}
+
+// spec is the plan's programs, and the filter's in them.
+func (p *plan) spec(bufferSize int) (*ebpf.CollectionSpec, error) {
 	spec, err := bpf.Load(p.knobs)
 	if err != nil {
 		return nil, &Error{Op: "load programs", Err: err}
 	}
+	if err := p.filter.install(spec); err != nil {
+		return nil, &Error{Op: "load filter", Err: err}
+	}
 	spec.Maps["ring"].MaxEntries = uint32(bufferSize)
 	p.makeRoom(spec)
-	withIter := p.set == hooksTracepoint && hasUnixIter()
 	for name := range spec.Programs {
-		wanted := name == iterWaiting && withIter ||
+		wanted := name == iterWaiting && p.withIter() ||
 			slices.ContainsFunc(p.hooks, func(h hook) bool { return h.program == name })
 		if !wanted {
 			delete(spec.Programs, name)
 		}
 	}
+	return spec, nil
+}
+
+// withIter says whether unread data is to be shown, and can be.
+func (p *plan) withIter() bool { return p.set == hooksTracepoint && hasUnixIter() }
+
+func (p *plan) loadSpec(spec *ebpf.CollectionSpec) (*programs, error) {
 	hooks := p.hooks
 	if p.knobs.Twins {
 		hooks = p.twins(spec)
@@ -89,13 +109,13 @@ func (p *plan) load(bufferSize int) (*programs, error) {
 	if err != nil {
 		return nil, &Error{Op: "load programs", Name: p.set, Err: err}
 	}
-	loaded := &programs{set: p.set, coll: coll}
+	loaded := &programs{set: p.set, coll: coll, filter: p.filter}
 	if p.family != nil {
 		if err := loaded.adopt(p.family); err != nil {
 			return nil, errors.Join(err, loaded.close())
 		}
 	}
-	if withIter {
+	if p.withIter() {
 		if loaded.iter, err = link.AttachIter(link.IterOptions{Program: coll.Programs[iterWaiting]}); err != nil {
 			return nil, errors.Join(&Error{Op: "attach", Name: "iter/unix", Err: err}, loaded.close())
 		}

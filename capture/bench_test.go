@@ -5,9 +5,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/sockcap/sockcap/capture/filter"
 )
 
 // pingPongMessages is how many messages go each way in one measurement.
@@ -83,5 +90,107 @@ func pingPong(b *testing.B) float64 {
 	if err != nil {
 		b.Fatal(fmt.Errorf("%q: %w", out, err))
 	}
+	return ns
+}
+
+// BenchmarkFilteredOut measures what an event costs that the filter leaves
+// out, against empty programs on the same hooks, in turn: the ratio is the
+// filter's share. What is left out by the sockets alone should be near 1.
+//
+//	go test -run '^$' -bench FilteredOut -benchtime 11x ./capture
+func BenchmarkFilteredOut(b *testing.B) {
+	for _, set := range []Options{
+		{Hooks: hooksFentry}, {Hooks: hooksKprobe},
+		{Hooks: hooksTracepoint}, {Hooks: hooksTracepoint, Senders: "exact"},
+	} {
+		for by, text := range map[string]string{"path": "/run/nobody/is.here", "comm": "src comm nobody"} {
+			name := set.Hooks + "-" + by
+			if set.Senders != "" {
+				name = set.Hooks + "-" + set.Senders + "-" + by
+			}
+			b.Run(name, func(b *testing.B) { filteredOut(b, set, text) })
+		}
+	}
+}
+
+func filteredOut(b *testing.B, o Options, text string) {
+	var err error
+	if o.Filter, err = filter.Parse(text, filter.Lookup{}); err != nil {
+		b.Fatal(err)
+	}
+	if s, err := Start(b.Context(), o); err != nil {
+		b.Skip(err)
+	} else {
+		s.Close()
+	}
+	var empty, filtered, ratios []float64
+	for b.Loop() {
+		empty = append(empty, whileEmpty(b, o))
+		filtered = append(filtered, whileFiltering(b, o))
+		ratios = append(ratios, filtered[len(filtered)-1]/empty[len(empty)-1])
+	}
+	b.ReportMetric(median(empty), "empty-ns/msg")
+	b.ReportMetric(median(filtered), "filtered-ns/msg")
+	b.ReportMetric(slices.Min(ratios), "ratio-min")
+	b.ReportMetric(median(ratios), "ratio-median")
+	b.ReportMetric(slices.Max(ratios), "ratio-max")
+}
+
+// whileEmpty measures with programs in place that do nothing.
+func whileEmpty(b *testing.B, o Options) float64 {
+	sym, err := loadSymbols(kernelSymbols[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	o.BufferSize = bufferSize(0)
+	plan, err := newPlan(o.Hooks, &o, sym, o.Senders == "exact" || !countsSenders(sym))
+	if err != nil {
+		b.Fatal(err)
+	}
+	spec, err := plan.spec(o.BufferSize)
+	if err != nil {
+		b.Fatal(err)
+	}
+	empty(spec)
+	p, err := plan.loadSpec(spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.close()
+	return pingPong(b)
+}
+
+// empty takes all out of the programs.
+func empty(spec *ebpf.CollectionSpec) {
+	for _, p := range spec.Programs {
+		old := p.Instructions[0]
+		first := asm.Mov.Imm(asm.R0, 0).WithSymbol(old.Symbol()).WithSource(old.Source())
+		p.Instructions = asm.Instructions{btf.WithFuncMetadata(first, btf.FuncMetadata(&old)), asm.Return()}
+	}
+}
+
+// whileFiltering measures while a capture runs that leaves all of it out.
+func whileFiltering(b *testing.B, o Options) float64 {
+	ctx, cancel := context.WithCancel(b.Context())
+	s, err := Start(ctx, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan int)
+	go func() {
+		n := 0
+		for p := range s.Packets() {
+			if p != nil {
+				n++
+			}
+		}
+		done <- n
+	}()
+	ns := pingPong(b)
+	cancel()
+	if n, stats := <-done, s.Stats(); n > 0 || stats.Filtered < 2*pingPongMessages {
+		b.Errorf("%d packets, %+v", n, stats)
+	}
+	s.Close()
 	return ns
 }

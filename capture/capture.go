@@ -31,8 +31,9 @@ type Options struct {
 
 	// Filter keeps only packets that match, of the sockets that Paths keeps;
 	// nil: all. Paths are looked for at both ends, by the identity of their
-	// files too. It is evaluated in user space, on each packet of its own:
-	// the kernel side hands everything over.
+	// files too. What surely does not match, by what the kernel side knows, is
+	// left out there, before its bytes are copied; the rest is asked again, on
+	// each packet of its own.
 	Filter *filter.Expr
 }
 
@@ -51,7 +52,8 @@ func (o *Options) snaplen() uint32 {
 type Stats struct {
 	Received     uint64 // data packets that the kernel side handed over and Options kept
 	Captured     uint64 // data packets handed out by Packets
-	Filtered     uint64 // data packets that Options.Paths, Filter or Family left out
+	Filtered     uint64 // data packets that Options.Paths, Filter or Family left out, here or in the kernel
+	FilterFull   uint64 // notes that the kernel side's filter had no room for: what they would have left out there was left out here
 	Self         uint64 // data packets left out as sockcap's own
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
@@ -73,6 +75,8 @@ type Session struct {
 	options Options
 	paths   *pathFilter
 	filter  exprFilter
+	names   *nameTable // nil: the kernel side asks for no names
+	appear  appearances
 	clock   clock
 	sockets *sockets
 	units   *assembler
@@ -92,7 +96,7 @@ type Session struct {
 
 // liveStats are the Stats that the session counts itself.
 type liveStats struct {
-	received, captured, filtered, lostBytes, orderUnsure, senderUnsure, unconfirmed, self atomic.Uint64
+	received, captured, filtered, filterFull, lostBytes, orderUnsure, senderUnsure, unconfirmed, self atomic.Uint64
 }
 
 // Start begins to capture. It needs root, or the capabilities BPF, PERFMON,
@@ -116,6 +120,11 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		self:   uint32(os.Getpid()),
 		clock:  newClock(), sockets: newSockets(),
 		waiting: waiting{shown: newGenerations[uint64, shownUnit](maxWaiting)},
+	}
+	if progs.filter.names() && progs.filter.keep != nil {
+		if s.names, err = newNameTable(progs); err != nil {
+			return nil, errors.Join(&Error{Op: "map names", Err: err}, ring.Close(), progs.close())
+		}
 	}
 	s.units = newAssembler(s.sockets, o.snaplen(), bootTime, s.release)
 	if !o.Immediate {
@@ -144,6 +153,9 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 			ok, err := s.drain(yield, done)
 			if !ok {
 				return
+			}
+			if err == nil {
+				err = s.lookAgain()
 			}
 			if err != nil {
 				yield(nil, err)
@@ -180,7 +192,9 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 		if err := bpf.Decode(&event, record.RawSample); err != nil {
 			return true, err
 		}
-		s.take(&event)
+		if err := s.take(&event); err != nil {
+			return true, err
+		}
 		if s.options.Immediate || n%64 == 63 {
 			if !s.hand(yield, s.newest, false) {
 				return false, nil
@@ -208,13 +222,13 @@ func (s *Session) hand(yield func(*pcapng.Packet, error) bool, now int64, all bo
 }
 
 // take handles one record of the kernel side.
-func (s *Session) take(e *bpf.Event) {
+func (s *Session) take(e *bpf.Event) error {
 	switch e.Kind {
 	case bpf.KindData:
 		s.newest = max(s.newest, int64(e.Data.Time))
 		s.units.piece(&e.Data, e.Payload)
 	case bpf.KindSocket:
-		s.sockets.learn(&e.Socket)
+		return s.judge(s.sockets.learn(&e.Socket))
 	case bpf.KindQueued:
 		s.units.queued(&e.Unit)
 	case bpf.KindCanceled:
@@ -228,6 +242,32 @@ func (s *Session) take(e *bpf.Event) {
 		s.sockets.of(e.Doubt.Sender).doubted = e.Doubt.Time
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
 	}
+	return nil
+}
+
+// matches gives the paths that a socket matches, by the bits of a kernelFilter.
+func (s *Session) matches(of *socket) uint64 {
+	paths := s.filter.matches(s.progs.filter, of)
+	if s.paths.keeps(of) {
+		paths |= 1
+	}
+	return paths
+}
+
+// judge tells the kernel side what the filter finds of a socket's name.
+func (s *Session) judge(of *socket) error {
+	if s.names == nil || of.path == "" {
+		return nil
+	}
+	name := s.names.number(&of.info)
+	if s.names.knows(name) {
+		return nil
+	}
+	if err := s.names.judge(name, s.matches(of), &of.info); err != nil {
+		return &Error{Op: "judge name", Name: of.path, Err: err}
+	}
+	s.stats.filterFull.Store(s.names.refused)
+	return nil
 }
 
 // release makes packets of a unit whose place in its receiver's order is known.
@@ -392,7 +432,7 @@ func (s *Session) Stats() Stats {
 	c := s.progs.counters()
 	return Stats{
 		Received: s.stats.received.Load(), Captured: s.stats.captured.Load(),
-		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
+		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), FilterFull: c[bpf.CountRefused] + s.stats.filterFull.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),

@@ -39,6 +39,18 @@
 // window (order.go). Socket numbers of the kernel side become identities
 // (sockets.go): addresses of socks are used again at once, numbers never.
 //
+// # Filtering
+//
+// What [Options].Paths and [Options].Filter surely leave out by what the kernel
+// side knows, it leaves out before a byte is copied: their tests (package
+// filter) become functions of its programs (lower.go, bpf/filter.h), the files
+// behind names are found here and told through shared memory (names.go). The
+// rest is asked again, of each packet. What is left out counts in the sender's
+// offset, and the next packet that is kept says so in Skipped. Of two connected
+// sockets that can say nothing which is kept, nothing is noted; should that
+// change, because one is bound, they are a new connection, whose offsets begin
+// there.
+//
 // # Time
 //
 // Packets carry the kernel's boot time, mapped to wall time once, at the start:

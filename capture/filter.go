@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/pcapng"
 )
@@ -33,6 +34,16 @@ func (f *exprFilter) keeps(p *pcapng.Packet, from, to *socket) bool {
 	}
 	f.ends[0], f.ends[1] = from, to
 	return f.expr.MatchAt(p, f.at)
+}
+
+// matches gives the paths that a socket matches, by the bits of a kernelFilter.
+func (f *exprFilter) matches(k *kernelFilter, s *socket) (paths uint64) {
+	for t, bit := range k.bits {
+		if bit < bpf.NameBits && f.has(t, s) {
+			paths |= 1 << bit
+		}
+	}
+	return paths
 }
 
 func (f *exprFilter) has(t *filter.Path, s *socket) bool {

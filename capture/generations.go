@@ -29,6 +29,16 @@ func (g *generations[K, V]) put(k K, v V) {
 	g.young[k] = v
 }
 
+// each calls f with every value.
+func (g *generations[K, V]) each(f func(V)) {
+	for _, v := range g.old {
+		f(v)
+	}
+	for _, v := range g.young {
+		f(v)
+	}
+}
+
 func (g *generations[K, V]) remove(k K) {
 	delete(g.young, k)
 	delete(g.old, k)

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,13 @@ func (f *pathFilter) same(s *socket) bool {
 		f.files.put(file, v)
 	}
 	return v == keep
+}
+
+// forgetOthers forgets the files that were not chosen, to look at them again.
+func (f *pathFilter) forgetOthers() {
+	others := func(_ socketFile, v verdict) bool { return v == drop }
+	maps.DeleteFunc(f.files.young, others)
+	maps.DeleteFunc(f.files.old, others)
 }
 
 // isAt reports whether the file is what name leads to, or lies below that.

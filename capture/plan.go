@@ -34,6 +34,7 @@ type plan struct {
 	hooks  []hook
 	knobs  bpf.Knobs
 	family *Family // nil: none
+	filter *kernelFilter
 }
 
 // newPlan lists the hooks of a set that this kernel has a place for.
@@ -55,6 +56,11 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 	if o.Immediate {
 		p.knobs.WakeupBytes = 0
 	}
+	var err error
+	if p.filter, err = newKernelFilter(o); err != nil {
+		return nil, err
+	}
+	p.filter.set(&p.knobs)
 	if p.knobs.RequestDestructor == 0 {
 		return nil, fmt.Errorf("sock_wfree: %w", errHidden)
 	}

@@ -105,7 +105,7 @@ func (t *sockets) of(number uint64) *socket {
 }
 
 // learn takes what the kernel side says of a socket.
-func (t *sockets) learn(info *bpf.Socket) {
+func (t *sockets) learn(info *bpf.Socket) *socket {
 	s := t.of(info.Socket)
 	if info.Inode == 0 {
 		info.Inode = s.info.Inode // closed since
@@ -114,6 +114,7 @@ func (t *sockets) learn(info *bpf.Socket) {
 	s.path = snapshot.Address(info.Address[:info.AddressLen])
 	s.shared = info.AddressRefs > 1
 	s.wanted = undecided
+	return s
 }
 
 // between gives the connection of two sockets, of which from sends first if

@@ -159,7 +159,7 @@ func (a *assembler) queued(e *bpf.Unit) {
 	if u == nil || u.place != placePending {
 		return
 	}
-	u.head.Offset = e.Offset
+	u.head.Offset, u.head.Skipped = e.Offset, e.Skipped
 	u.head.Time = e.Time
 	u.place = placeFirst
 	if e.Flags&bpf.DataOverlap != 0 {

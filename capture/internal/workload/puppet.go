@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/gob"
 	"errors"
-	"os"
 	"os/exec"
 	"syscall"
 
@@ -27,6 +26,7 @@ type PuppetConfig struct {
 	Comm  string  // its name, at most 15 bytes
 	Dir   string  // its working directory; empty: ours
 	Clone uintptr // flags such as unix.CLONE_NEWNS
+	UID   uint32  // and gid; 0: ours
 }
 
 // puppetCall is one call, puppetResult what came of it.
@@ -52,13 +52,12 @@ type puppetResult struct {
 
 // NewPuppet starts a puppet. When ctx ends it is killed.
 func NewPuppet(ctx context.Context, c PuppetConfig) (*Puppet, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, opError("start puppet", c.Comm, err)
-	}
-	cmd := exec.CommandContext(ctx, exe)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe") // another user can't reach our own path
 	cmd.Dir = c.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: c.Clone}
+	if c.UID != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+	}
 	p, err := launch(cmd, spec{Role: "puppet", Comm: c.Comm}, nil)
 	if err != nil {
 		return nil, opError("start puppet", c.Comm, err)

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef SOCKCAP_FILTER_H
+#define SOCKCAP_FILTER_H
+
+#include "socket.h"
+
+/*
+ * What the user asked for, before a byte is copied. The two functions that
+ * decide are stubs: the loader puts the filter's program in their place
+ * (capture/lower.go). They may say no only to what surely does not match: user
+ * space asks again.
+ *
+ * filter_keep is asked about an event. filter_hope is asked about two sockets
+ * alone: where it says no, whoever sends whatever, the sender is hopeless, and
+ * nothing is done for it: no state, no account of bytes, no word to user space.
+ * When that ends (it is bound, or a file is found to be one that was asked for)
+ * it is a new socket to us, whose bytes count from there.
+ */
+const volatile bool filtering = false;	     /* filter_keep may say no */
+const volatile bool filters_sockets = false; /* filter_hope may say no */
+const volatile bool filters_names = false;   /* they ask for addresses */
+const volatile __u64 name_seed = 0;	     /* makes name_of() unguessable */
+
+/* Grows whenever a name is judged: what was concluded before is open again. */
+__u32 filter_epoch;
+
+#define READER_FORGOTTEN (~0U)
+
+/* What a filter may ask of a socket, as user space was told of it. */
+struct end {
+	__u64 number;  /* socket_state.number */
+	__u64 address; /* struct unix_address */
+	__u64 name;    /* see name_of() */
+	__u64 inode;
+	__u32 version; /* 0: unknown; odd: the reader is being changed */
+	__u32 netns;
+	__u32 peer_pid; /* who called connect, listen or socketpair there */
+	__u32 peer_uid;
+	__u32 peer_gid;
+	__u32 reader; /* pid of who read last, 0: nobody yet */
+	__u32 reader_tid;
+	__u32 untold; /* user space does not know of that reader */
+	char reader_comm[COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, __u64); /* struct sock */
+	__type(value, struct end);
+} ends SEC(".maps");
+
+const volatile struct end unknown_end = {};
+
+/*
+ * What user space found of a bound name: which of the filter's paths it
+ * matches, by bit, and NAME_JUDGED. A name keeps its place for ever, so the two
+ * words need no order; user space writes them through memory that it maps.
+ */
+#define NAME_JUDGED (1ULL << 63)
+#define NAME_WAYS 4
+#define NAME_SETS 4096
+
+struct named {
+	__u64 name;
+	__u64 verdict; /* 0: not judged yet */
+};
+
+struct name_set {
+	struct named way[NAME_WAYS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NAME_SETS);
+	__type(key, __u32);
+	__type(value, struct name_set);
+} names SEC(".maps");
+
+/* What filter_hope said of a sender, and of what it said so. */
+struct hope {
+	__u64 inode;
+	__u64 address;
+	__u64 peer; /* 0: a datagram socket, which may send to any */
+	__u64 peer_address;
+	__u32 epoch;
+	__u32 hopeless;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, __u64); /* struct sock */
+	__type(value, struct hope);
+} hopes SEC(".maps");
+
+/* 0: the event surely does not match. Replaced when it is loaded. */
+static __noinline int filter_keep(struct data_event *e, struct end *from,
+				  struct end *to, __u64 from_verdict,
+				  __u64 to_verdict)
+{
+	int keep = 1;
+
+	asm volatile(""
+		     : "+r"(keep)
+		     : "r"(e), "r"(from), "r"(to), "r"(from_verdict),
+		       "r"(to_verdict)
+		     : "memory");
+	return keep;
+}
+
+/* 0: nothing from one to the other ever does. Replaced when it is loaded. */
+static __noinline int filter_hope(__u64 from_inode, __u64 to_inode,
+				  __u64 from_verdict, __u64 to_verdict,
+				  __u64 type_netns)
+{
+	int hope = 1;
+
+	asm volatile(""
+		     : "+r"(hope)
+		     : "r"(from_inode), "r"(to_inode), "r"(from_verdict),
+		       "r"(to_verdict), "r"(type_netns));
+	return hope;
+}
+
+static __always_inline __u64 mix(__u64 h, __u64 word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15;
+	return h ^ h >> 32;
+}
+
+/*
+ * A number for a socket's address and the file that it made, 0 if it has none.
+ * Of 16,384 names two share one with a probability of 2^-37, and nobody can
+ * search for such without the seed. names.go computes the same.
+ */
+__attribute__((noinline)) __u64 name_of(__u64 key)
+{
+	struct unix_sock *u = (void *)key;
+	struct unix_address *a = address_of((void *)key);
+	struct inode *file = BPF_CORE_READ(u, path.dentry, d_inode);
+	__u64 h = name_seed, word, at;
+	int left, n, i;
+
+	if (!a)
+		return 0;
+	left = BPF_CORE_READ(a, len) - (int)sizeof(__u16);
+	if (left <= 0)
+		return 0;
+	if (left > ADDRESS_LEN)
+		left = ADDRESS_LEN;
+	h = mix(h, left);
+	if (file) {
+		h = mix(h, BPF_CORE_READ(file, i_ino));
+		h = mix(h, BPF_CORE_READ(file, i_sb, s_dev));
+	}
+	at = (__u64)a + bpf_core_field_offset(struct unix_address, name) +
+	     sizeof(__u16);
+	for (i = 0; i < (ADDRESS_LEN + 7) / 8 && left > 0; i++) {
+		n = left < 8 ? left : 8;
+		word = 0;
+		bpf_probe_read_kernel(&word, n, (void *)at);
+		h = mix(h, word);
+		at += 8;
+		left -= 8;
+	}
+	h = mix(h, h >> 29);
+	return h ? h : 1;
+}
+
+/* What is known of a name: NAME_JUDGED and bits, or 0. */
+static __always_inline __u64 verdict_on(__u64 name)
+{
+	__u32 i, set = name & (NAME_SETS - 1);
+	struct name_set *s;
+
+	if (!name)
+		return NAME_JUDGED;
+	s = bpf_map_lookup_elem(&names, &set);
+	if (!s)
+		return 0;
+#pragma unroll
+	for (i = 0; i < NAME_WAYS; i++)
+		if (s->way[i].name == name)
+			return s->way[i].verdict;
+	return 0;
+}
+
+/* Makes or renews what is known of a live socket. Returns 1 if it is there. */
+__attribute__((noinline)) int learn_end(__u64 key)
+{
+	struct socket_state *st = bpf_map_lookup_elem(&sockets, &key);
+	struct end *known = bpf_map_lookup_elem(&ends, &key), fresh = {};
+	struct sock *sk = (void *)key;
+	struct pid *pid = BPF_CORE_READ(sk, sk_peer_pid);
+	const struct cred *cred = BPF_CORE_READ(sk, sk_peer_cred);
+
+	if (!st)
+		return 0;
+	fresh.number = st->number;
+	fresh.address = st->address;
+	fresh.inode = st->inode;
+	fresh.version = 2;
+	fresh.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	fresh.peer_pid = pid ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+	fresh.peer_uid = cred ? BPF_CORE_READ(cred, euid.val) : ~0U;
+	fresh.peer_gid = cred ? BPF_CORE_READ(cred, egid.val) : ~0U;
+	if (filters_names)
+		fresh.name = name_of(key);
+	if (known && known->number == fresh.number) {
+		fresh.version = (known->version + 2) & ~1U ?: 2;
+		fresh.reader = known->reader;
+		fresh.reader_tid = known->reader_tid;
+		fresh.untold = known->untold;
+		__builtin_memcpy(fresh.reader_comm, known->reader_comm,
+				 COMM_LEN);
+	} else if (st->reader || st->consumed) {
+		fresh.reader = READER_FORGOTTEN;
+	}
+	if (bpf_map_update_elem(&ends, &key, &fresh, BPF_ANY)) {
+		count(COUNT_REFUSED, 1);
+		return 0;
+	}
+	return 1;
+}
+
+/* What is known of a socket in this state; NULL if nothing is. */
+static __always_inline struct end *known_end(__u64 key, struct socket_state *st)
+{
+	struct end *end = bpf_map_lookup_elem(&ends, &key);
+
+	if (end && st->announced && end->number == st->number &&
+	    end->address == st->address && end->inode == st->inode)
+		return end;
+	return NULL;
+}
+
+/* The same, made if need be, of a socket that is alive. */
+static __always_inline struct end *end_of(__u64 key, struct socket_state *st)
+{
+	struct end *end;
+
+	if (!filtering || !st->announced)
+		return NULL;
+	end = known_end(key, st);
+	if (!end && learn_end(key))
+		end = known_end(key, st);
+	return end;
+}
+
+/*
+ * Whether an event is to be told of. NULL is an end of which nothing is known.
+ * Of two sockets with addresses the one that receives first is the server: user
+ * space has to see which.
+ */
+static __always_inline bool is_wanted(struct data_event *e, struct end *from,
+				      struct end *to)
+{
+	__u64 from_verdict = 0, to_verdict = 0;
+	__u32 version;
+
+	if (!filtering || !from)
+		return true;
+	if (!to)
+		to = (struct end *)&unknown_end;
+	if (from->address && to->address)
+		return true;
+	version = *(volatile __u32 *)&to->version;
+	if (filters_names) {
+		from_verdict = verdict_on(from->name);
+		to_verdict = version ? verdict_on(to->name) : 0;
+	}
+	if (filter_keep(e, from, to, from_verdict, to_verdict))
+		return true;
+	/* Another CPU may have changed the reader meanwhile. */
+	return version & 1 || *(volatile __u32 *)&to->version != version;
+}
+
+/* Notes who has read a socket. */
+static __always_inline void set_reader(struct end *end, const char *comm,
+				       bool told)
+{
+	const __u64 *new = (const void *)comm, *old = (void *)end->reader_comm;
+	__u64 id = bpf_get_current_pid_tgid();
+
+	if (end->reader == id >> 32 && old[0] == new[0] && old[1] == new[1]) {
+		if (told)
+			end->untold = 0;
+		return;
+	}
+	*(volatile __u32 *)&end->version |= 1;
+	end->reader = id >> 32;
+	end->reader_tid = (__u32)id;
+	end->untold = !told;
+	__builtin_memcpy(end->reader_comm, comm, COMM_LEN);
+	*(volatile __u32 *)&end->version += 1;
+}
+
+/* An event was left out. */
+static __always_inline void skip_bytes(struct socket_state *sender, __u64 n)
+{
+	__sync_fetch_and_add(&sender->skipped, n);
+	count(COUNT_FILTERED, 1);
+}
+
+/* The address of a socket and its peer, which lie near each other. */
+struct bond {
+	__u64 address;
+	__u64 peer;
+};
+
+#define BOND_SPAN 128
+
+static __always_inline void read_bond(struct bond *b, struct sock *sk)
+{
+	const __u32 from = bpf_core_field_offset(struct unix_sock, addr);
+	const __u32 to = bpf_core_field_offset(struct unix_sock, peer);
+	__u64 words[BOND_SPAN / 8];
+
+	if (to < from || to - from >= BOND_SPAN ||
+	    bpf_probe_read_kernel(words, sizeof(words), (void *)sk + from)) {
+		b->address = (__u64)address_of(sk);
+		b->peer = (__u64)peer_of(sk);
+		return;
+	}
+	b->address = words[0];
+	b->peer = words[(to - from) / 8 & (BOND_SPAN / 8 - 1)];
+}
+
+/* Whether a socket has this inode; up to v6.16 one that is closed has none. */
+static __always_inline bool has_inode(struct sock *sk, __u64 inode)
+{
+	if (bpf_core_field_exists(sk->sk_ino))
+		return BPF_CORE_READ(sk, sk_ino) == inode;
+	return inode_of(sk) == inode;
+}
+
+/* Whether it is that socket, and not another in the same memory. */
+static __always_inline bool is_same(struct hope *h, struct sock *sk)
+{
+	return h->epoch == filter_epoch && has_inode(sk, h->inode);
+}
+
+/*
+ * Whether what was said of a sender is still so. A function of its own, because
+ * callers' stacks add up.
+ */
+static __noinline bool holds(struct hope *h, struct sock *sk)
+{
+	struct bond b;
+
+	if (!is_same(h, sk))
+		return false;
+	read_bond(&b, sk);
+	if (h->address != b.address)
+		return false;
+	if (!h->peer || is_dead(sk))
+		return true;
+	return h->peer == b.peer &&
+	       h->peer_address == (__u64)address_of((void *)b.peer);
+}
+
+static __always_inline __u64 type_netns(struct sock *sk)
+{
+	__u64 netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+
+	return BPF_CORE_READ(sk, sk_type) | netns << 32;
+}
+
+/* Whether what two sockets that are connected say to each other may match. */
+static __always_inline bool may_match(struct sock *sk, struct hope *h)
+{
+	struct sock *peer = (void *)h->peer;
+	__u64 verdict = 0, peer_verdict = 0, to = inode_of(peer);
+
+	if (filters_names) {
+		verdict = verdict_on(h->address ? name_of((__u64)sk) : 0);
+		peer_verdict =
+			verdict_on(h->peer_address ? name_of(h->peer) : 0);
+	}
+	return filter_hope(h->inode, to, verdict, peer_verdict,
+			   type_netns(sk)) ||
+	       filter_hope(to, h->inode, peer_verdict, verdict,
+			   type_netns(peer));
+}
+
+/*
+ * Asks filter_hope about a sender, and notes what it says. A datagram socket
+ * may send to any other.
+ */
+__attribute__((noinline)) int judge_sender(__u64 key)
+{
+	struct sock *sk = (void *)key;
+	struct socket_state *st;
+	struct hope h = {};
+
+	h.epoch = *(volatile __u32 *)&filter_epoch;
+	h.inode = inode_of(sk);
+	h.address = (__u64)address_of(sk);
+	if (!h.inode)
+		return 0;
+	if (BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM) {
+		h.peer = (__u64)peer_of(sk);
+		if (!h.peer)
+			return 0;
+		h.peer_address = (__u64)address_of((void *)h.peer);
+		h.hopeless = !may_match(sk, &h);
+	}
+	if (bpf_map_update_elem(&hopes, &key, &h, BPF_ANY))
+		count(COUNT_REFUSED, 1); /* asked again next time */
+	if (!h.hopeless)
+		return 0;
+	st = bpf_map_lookup_elem(&sockets, &key);
+	if (st)
+		st->barren = 1;
+	return 1;
+}
+
+enum hope_of { HOPELESS, HOPEFUL, OPEN };
+
+/* What is known of a sender, which may be a socket of another family. */
+static __always_inline enum hope_of known_hope(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct hope *h = bpf_map_lookup_elem(&hopes, &key);
+
+	if (!h || !holds(h, sk))
+		return OPEN;
+	return h->hopeless ? HOPELESS : HOPEFUL;
+}
+
+/* Whether nothing that the socket sends can match. */
+static __always_inline bool is_hopeless(struct sock *sk)
+{
+	enum hope_of hope;
+
+	if (!filters_sockets)
+		return false;
+	hope = known_hope(sk);
+	return hope == OPEN ? judge_sender((__u64)sk) : hope == HOPELESS;
+}
+
+/*
+ * The hopeless send that the current task began last on this CPU: what follows
+ * in the same task need not ask again.
+ */
+struct note {
+	__u64 task; /* pid_tgid */
+	__u64 sock;
+	__u64 peer;
+	__u64 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct note);
+} notes SEC(".maps");
+
+/* A program that is preempted may mix two notes: the task comes last. */
+static __always_inline void make_note(__u64 task, __u64 sock, __u64 peer)
+{
+	__u32 zero = 0;
+	struct note *n = bpf_map_lookup_elem(&notes, &zero);
+
+	if (!n)
+		return;
+	*(volatile __u64 *)&n->task = 0;
+	*(volatile __u64 *)&n->sock = sock;
+	*(volatile __u64 *)&n->peer = peer;
+	*(volatile __u64 *)&n->task = task;
+}
+
+static __always_inline struct note *noted(void)
+{
+	__u32 zero = 0;
+	struct note *n = bpf_map_lookup_elem(&notes, &zero);
+
+	return n && n->task == bpf_get_current_pid_tgid() ? n : NULL;
+}
+
+/*
+ * Whether the current task begins a hopeless send. Only that it is the socket
+ * that was judged is made sure: if it has been bound since, the reader's side
+ * finds out, and the sender is told of as not known for sure.
+ */
+static __always_inline bool begins_hopeless(struct sock *sk)
+{
+	__u64 key = (__u64)sk, task = bpf_get_current_pid_tgid();
+	struct hope *h;
+
+	if (!filters_sockets)
+		return false;
+	h = bpf_map_lookup_elem(&hopes, &key);
+	if (h && h->hopeless && is_same(h, sk)) {
+		make_note(task, key, h->peer);
+		return true;
+	}
+	make_note(0, 0, 0);
+	return false;
+}
+
+#endif
