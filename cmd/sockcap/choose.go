@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/capture/filter"
 )
 
@@ -97,11 +98,29 @@ func (f *flags) filterLive() error {
 		"shutdown", "close", "refused", "snapshot", "lost"); what != "" {
 		return errNotLive(what)
 	}
+	f.chooseLive()
+	return nil
+}
+
+// chooseLive sets what the capture keeps.
+func (f *flags) chooseLive() {
 	var ok bool
 	if f.capture.Paths, ok = f.filter.Paths(); !ok && !f.filter.All() {
 		f.capture.Filter = f.filter
 	}
-	return nil
+}
+
+// explainFilter is -d.
+func explainFilter(w io.Writer, f *flags) error {
+	if len(f.read) > 0 || f.filter.All() {
+		return printFilter(w, f.filter, nil)
+	}
+	f.chooseLive()
+	e, err := capture.Explain(f.capture)
+	if err != nil {
+		return err
+	}
+	return printFilter(w, f.filter, e)
 }
 
 // anyOf is the expression that is true of one of the values.

@@ -71,7 +71,7 @@ func flagWords(name string) string {
 		"autostop":                      "when to end",
 		"F":                             "read the expression from a file",
 		"direction":                     "to the server, to the client, both",
-		"d":                             "print the expression in full, and stop",
+		"d":                             "print what the expression tests, and stop",
 		"path":                          "keep sockets at this path",
 		"comm":                          "keep processes of this name",
 		"pid":                           "keep this process",

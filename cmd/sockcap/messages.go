@@ -180,10 +180,62 @@ func errNotLive(what string) error {
 	}
 }
 
-// printFilter is -d.
-func printFilter(w io.Writer, e *filter.Expr) error {
-	_, err := w.Write(append(appendEscaped(nil, e.String(), inLine), '\n'))
+// printFilter prints an expression, and what the kernel tests of it, if it is
+// asked.
+func printFilter(w io.Writer, e *filter.Expr, kernel *capture.Explanation) error {
+	if e.All() {
+		_, err := io.WriteString(w, "all packets are kept\n")
+		return err
+	}
+	dst := append(appendEscaped(nil, e.String(), inLine), '\n')
+	if kernel != nil {
+		dst = appendTests(dst, kernel)
+		dst = appendProgram(dst, "BPF, asked of every event:", kernel.Event)
+		dst = appendProgram(dst, "BPF, asked of two connected sockets:", kernel.Sockets)
+	}
+	_, err := w.Write(dst)
 	return err
+}
+
+// appendTests appends the steps, after the manner of tcpdump -d.
+func appendTests(dst []byte, e *capture.Explanation) []byte {
+	switch {
+	case len(e.Tests) == 0:
+		return append(dst, "\nkernel: tests nothing, the expression is too long; user space tests it on each packet\n"...)
+	case len(e.Event) == 0:
+		dst = append(dst, "\nkernel: can drop nothing for sure; user space tests the expression on each packet\n"...)
+	default:
+		dst = append(dst, "\nkernel: drops what surely fails; user space tests the whole expression on the rest\n"...)
+	}
+	next := func(n int) string {
+		switch n {
+		case filter.Keep:
+			return "keep"
+		case filter.Drop:
+			return "drop"
+		}
+		return fmt.Sprint(n)
+	}
+	for i, t := range e.Tests {
+		dst = fmt.Appendf(dst, "(%03d) %-32s ", i, appendEscaped(nil, t.Test, inLine))
+		if t.Kernel {
+			dst = fmt.Appendf(dst, "true %-4s  false %-4s  unknown %s\n", next(t.Yes), next(t.No), next(t.Unknown))
+		} else {
+			dst = fmt.Appendf(dst, "unknown %s, only user space can tell\n", next(t.Unknown))
+		}
+	}
+	return dst
+}
+
+func appendProgram(dst []byte, title string, code []string) []byte {
+	if len(code) == 0 {
+		return dst
+	}
+	dst = fmt.Appendf(dst, "\n%s\n", title)
+	for i, line := range code {
+		dst = fmt.Appendf(dst, "(%03d) %s\n", i, line)
+	}
+	return dst
 }
 
 // sayWhere shows a line of the user's, and below it the character that is

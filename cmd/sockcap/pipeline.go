@@ -14,7 +14,7 @@ import (
 // run does what the flags say.
 func run(ctx context.Context, h *host, f *flags) error {
 	if f.explain {
-		return printFilter(h.stdout, f.filter)
+		return explainFilter(h.stdout, f)
 	}
 	if f.list {
 		return printSets(h.stdout, h.sets())
