@@ -17,6 +17,7 @@ const (
 	KindConsumed Kind = 5
 	KindReader   Kind = 6
 	KindDoubt    Kind = 7
+	KindLife     Kind = 8
 )
 
 // The flags of a Data, as enum data_flags.
@@ -29,6 +30,7 @@ const (
 	DataOverlap      = 1 << 5 // another task was inside a send meanwhile
 	DataUnsureSender = 1 << 6 // Task may be another
 	DataUnsureOrder  = 1 << 7 // its place in the stream is not known
+	DataDrained      = 1 << 8 // the last of a socket that was closed before
 )
 
 // The lengths of names in the kernel.
@@ -124,6 +126,36 @@ type Doubt struct {
 	Sender uint64
 }
 
+// What a Life tells, as enum life_what.
+const (
+	LifeConnecting  = 1 // a connect begins; one of the next three follows
+	LifeConnect     = 2
+	LifeRefused     = 3 // or failed otherwise
+	LifeQuit        = 4 // no connect to tell of: a signal, AF_UNSPEC, not asked for
+	LifeAccept      = 5
+	LifeListen      = 6
+	LifeShutdown    = 7
+	LifeClose       = 8
+	LifeCloseUnread = 9  // some of what the socket sent has not been taken yet
+	LifeDrained     = 10 // now it has, but the last of it is left out
+)
+
+// Life is struct life_event: what a task did to a socket besides sending and
+// reading.
+type Life struct {
+	Kind       uint8
+	Type       uint8
+	What       uint8
+	AddressLen uint8
+	Error      uint32
+	Time       uint64
+	Socket     uint64
+	Peer       uint64
+	Task       Task
+	Address    [AddressLen]byte
+	Pad        uint32
+}
+
 // The sizes of the structs above in event.h; the layout test holds them to
 // the object's BTF.
 const (
@@ -132,6 +164,7 @@ const (
 	unitSize   = 48
 	readerSize = 48
 	doubtSize  = 24
+	lifeSize   = 192
 )
 
 // Event is one decoded record; the field that Kind names is set, the others
@@ -144,6 +177,7 @@ type Event struct {
 	Unit    Unit
 	Reader  Reader
 	Doubt   Doubt
+	Life    Life
 }
 
 // Error is this package's error: a record that is none of ours.
@@ -178,6 +212,8 @@ func Decode(e *Event, record []byte) error {
 		want = readerSize
 	case KindDoubt:
 		want = doubtSize
+	case KindLife:
+		want = lifeSize
 	}
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
@@ -196,6 +232,8 @@ func Decode(e *Event, record []byte) error {
 		e.Reader.decode(&c)
 	case KindDoubt:
 		e.Doubt.decode(&c)
+	case KindLife:
+		e.Life.decode(&c)
 	default:
 		e.Unit.decode(&c)
 	}
@@ -274,4 +312,13 @@ func (d *Doubt) decode(c *cursor) {
 	d.Kind = c.u8()
 	c.bytes(d.Pad[:])
 	d.Time, d.Sender = c.u64(), c.u64()
+}
+
+func (l *Life) decode(c *cursor) {
+	l.Kind, l.Type, l.What, l.AddressLen, l.Error = c.u8(), c.u8(), c.u8(), c.u8(), c.u32()
+	l.Time, l.Socket, l.Peer = c.u64(), c.u64(), c.u64()
+	l.Task.decode(c)
+	c.bytes(l.Address[:])
+	l.Pad = c.u32()
+	l.AddressLen = min(l.AddressLen, AddressLen)
 }

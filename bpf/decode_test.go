@@ -25,6 +25,7 @@ func TestLayout(t *testing.T) {
 		{"unit_event", unitSize, reflect.TypeFor[Unit]()},
 		{"reader_event", readerSize, reflect.TypeFor[Reader]()},
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
+		{"life_event", lifeSize, reflect.TypeFor[Life]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -77,14 +78,14 @@ func lower(b byte) byte {
 // TestDecodeFields puts a different byte at every place and looks for it where
 // the layout says that it is.
 func TestDecodeFields(t *testing.T) {
-	for kind := KindData; kind <= KindDoubt; kind++ {
+	for kind := KindData; kind <= KindLife; kind++ {
 		record := make([]byte, 4096)
 		for i := range record {
 			record[i] = byte(i*7 + 3)
 		}
 		record[0] = byte(kind)
 		record[4], record[5], record[6], record[7] = 100, 0, 0, 0 // Data.Size
-		if kind == KindSocket {
+		if kind == KindSocket || kind == KindLife {
 			record[3] = 77 // AddressLen
 		}
 		var e Event
@@ -104,6 +105,8 @@ func TestDecodeFields(t *testing.T) {
 			got = reflect.ValueOf(e.Reader)
 		case KindDoubt:
 			got = reflect.ValueOf(e.Doubt)
+		case KindLife:
+			got = reflect.ValueOf(e.Life)
 		default:
 			got = reflect.ValueOf(e.Unit)
 		}
@@ -138,7 +141,7 @@ func checkFields(t *testing.T, v reflect.Value, record []byte, base uintptr) {
 
 // FuzzDecode: no record makes the decoder panic or read beyond it.
 func FuzzDecode(f *testing.F) {
-	for kind := range byte(9) {
+	for kind := range byte(10) {
 		f.Add([]byte{kind})
 		f.Add(append([]byte{kind}, make([]byte, 300)...))
 	}
@@ -150,8 +153,10 @@ func FuzzDecode(f *testing.F) {
 		if e.Kind == KindData && int(e.Data.Size) != len(e.Payload) {
 			t.Fatalf("%d bytes of payload, want %d", len(e.Payload), e.Data.Size)
 		}
-		if int(e.Socket.AddressLen) > len(e.Socket.Address) {
-			t.Fatalf("address of %d bytes", e.Socket.AddressLen)
+		for _, n := range []uint8{e.Socket.AddressLen, e.Life.AddressLen} {
+			if n > AddressLen {
+				t.Fatalf("address of %d bytes", n)
+			}
 		}
 	})
 }

@@ -19,6 +19,7 @@ enum event_kind {
 	EVENT_CONSUMED = 5, /* struct unit_event: a unit was read or purged */
 	EVENT_READER = 6,   /* struct reader_event */
 	EVENT_DOUBT = 7,    /* struct doubt_event */
+	EVENT_LIFE = 8,	    /* struct life_event */
 };
 
 enum data_flags {
@@ -30,6 +31,7 @@ enum data_flags {
 	DATA_OVERLAP = 1 << 5,	  /* another task was inside a send meanwhile */
 	DATA_UNSURE_SENDER = 1 << 6, /* the task may be another */
 	DATA_UNSURE_ORDER = 1 << 7,  /* its place in the stream is not known */
+	DATA_DRAINED = 1 << 8, /* the last of a socket that was closed before */
 };
 
 /* A task as the kernel knows it in the initial pid namespace. */
@@ -116,6 +118,36 @@ struct doubt_event {
 	__u8 pad[7];
 	__u64 time;
 	__u64 sender;
+};
+
+enum life_what {
+	LIFE_CONNECTING =
+		1, /* a connect begins; one of the next three follows */
+	LIFE_CONNECT = 2,
+	LIFE_REFUSED = 3, /* or failed otherwise */
+	LIFE_QUIT =
+		4, /* no connect to tell of: a signal, AF_UNSPEC, not asked for */
+	LIFE_ACCEPT = 5,
+	LIFE_LISTEN = 6,
+	LIFE_SHUTDOWN = 7,
+	LIFE_CLOSE = 8,
+	LIFE_CLOSE_UNREAD = 9, /* some of what it sent has not been taken yet */
+	LIFE_DRAINED = 10,     /* now it has, but the last of it is left out */
+};
+
+/* What a task did to a socket besides sending and reading. */
+struct life_event {
+	__u8 kind;
+	__u8 type; /* 0: as CONNECTING said, or socket_event */
+	__u8 what;
+	__u8 address_len; /* of CONNECTING and REFUSED, 0 if it can't be read */
+	__u32 error;	  /* errno of REFUSED */
+	__u64 time;
+	__u64 socket;
+	__u64 peer; /* 0: none */
+	struct task_id task;
+	char address[ADDRESS_LEN]; /* what was asked for, sun_path */
+	__u32 pad;
 };
 
 #endif

@@ -131,14 +131,30 @@ struct path {
 
 struct file {
 	void *private_data;
+	struct {
+		long counter;
+	} f_count;
+};
+
+/* v6.13: file_ref_t, which counts from 0 (include/linux/file_ref.h). */
+struct file___6_13 {
+	struct {
+		struct {
+			long counter;
+		} refcnt;
+	} f_ref;
 };
 
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
+	unsigned long *open_fds;
 };
 
 struct files_struct {
+	struct {
+		int counter;
+	} count;
 	struct fdtable *fdt;
 };
 
@@ -146,6 +162,7 @@ struct signal_struct {
 	struct {
 		int counter;
 	} live; /* threads that have not ended */
+	int nr_threads;
 };
 
 struct task_struct {

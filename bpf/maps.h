@@ -72,6 +72,7 @@ enum loss {
 	COUNT_EARLY,  /* units taken before all programs were in place */
 	COUNT_FILTERED, /* units that the filter left out */
 	COUNT_REFUSED,	/* notes of the filter for which a map had no room */
+	LOSS_LIFE,	/* life-cycle events that found the ring buffer full */
 	LOSS_COUNT = 16,
 };
 __u64 counters[LOSS_COUNT];
@@ -105,7 +106,8 @@ struct socket_state {
 	__u8 disordered; /* some of what it sent was purged out of order */
 	__u8 own;	 /* carries our own output */
 	__u8 barren;	 /* is or was hopeless (filter.h): to begin anew */
-	__u32 pad;
+	__u8 closed;	 /* this has been told of */
+	__u8 pad[3];
 };
 
 struct {

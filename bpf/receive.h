@@ -3,6 +3,7 @@
 #define SOCKCAP_RECEIVE_H
 
 #include "senders.h"
+#include "lifecycle.h"
 
 /*
  * The receive side: an skb is taken when its last byte was read, or when it
@@ -337,6 +338,15 @@ static __always_inline void keep_reader(struct data_event *e, struct end *to,
 		tell_reader(to);
 }
 
+/* Leaves it out. */
+static __always_inline int leave_unit(struct data_event *e, struct freed *f)
+{
+	skip_bytes(f->sender, e->total);
+	if (f->flags & DATA_DRAINED)
+		tell_drained(f->sender->number);
+	return HANDED_OVER;
+}
+
 /*
  * Hands over what is wanted of it, or begins to. A function of its own, because
  * callers' stacks add up, and renew_state() needs much.
@@ -359,8 +369,7 @@ static __noinline int take_unit(struct freed *f)
 	    !is_kept((__u64)BPF_CORE_READ(skb, sk),
 		     receiver ? receiver->inode : 0, e->task.pid, e->flags)) {
 		keep_reader(e, f->to.end, false);
-		skip_bytes(f->sender, e->total);
-		return HANDED_OVER;
+		return leave_unit(e, f);
 	}
 	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
 	if (w && w->shown && receiver && w->receiver == receiver->number &&
@@ -373,7 +382,7 @@ static __noinline int take_unit(struct freed *f)
 		if (wanted)
 			done = begin_unit(&job, f->skb);
 		else
-			skip_bytes(f->sender, e->total);
+			leave_unit(e, f);
 	}
 	if (w)
 		bpf_map_delete_elem(&waits, &key);
@@ -414,6 +423,8 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 		forget_closing();
 	if (sender->disordered)
 		f.flags |= DATA_UNSURE_ORDER;
+	if (sender->closed && is_drained(from, skb))
+		f.flags |= DATA_DRAINED;
 	if (take_unit(&f) == TO_BE_HANDED_OVER)
 		finish_unit(skb);
 	forget_origin(skb);

@@ -17,6 +17,7 @@ const struct socket_event *layout_socket;
 const struct unit_event *layout_unit;
 const struct reader_event *layout_reader;
 const struct doubt_event *layout_doubt;
+const struct life_event *layout_life;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets
@@ -115,6 +116,12 @@ int BPF_PROG(fentry_append, void *skb, void *page, __u64 offset, __u64 size,
 	UNINTERRUPTED(on_append(SKB(plain(skb)), plain(page), offset, size));
 }
 
+SEC("fentry/unix_release")
+int BPF_PROG(fentry_release, void *socket)
+{
+	UNINTERRUPTED(on_release(SOCKET(plain(socket))));
+}
+
 /* Send side, kprobe and kretprobe. */
 
 SEC("kprobe/unix_stream_sendmsg")
@@ -201,6 +208,12 @@ int BPF_KRETPROBE(kprobe_appended, int ret)
 	if (ret)
 		return 0;
 	return on_append(SKB(a.skb), a.page, a.offset, a.size);
+}
+
+SEC("kprobe/unix_release")
+int BPF_KPROBE(kprobe_release, void *socket)
+{
+	return on_release(SOCKET(socket));
 }
 
 /* Receive side, classic tracepoints: never preempted (v7.x). */
@@ -311,6 +324,37 @@ int tracepoint_sent(void *ctx)
 {
 	return on_sent(SOCK(argument(ctx, sent_sk_at)));
 }
+
+/* Life cycle, for all sets; the last four where unix_release is not to be had. */
+
+#define SYSCALL_RESULT 16
+
+#define LIFE(name, event, work)      \
+	SEC("tracepoint/" event)     \
+	int name(void *ctx)          \
+	{                            \
+		UNINTERRUPTED(work); \
+	}
+#define ARGUMENT(n) argument(ctx, SYSCALL_ARGUMENT(n))
+#define RESULT ((long)argument(ctx, SYSCALL_RESULT))
+
+LIFE(life_connect, "syscalls/sys_enter_connect",
+     on_connect(ARGUMENT(1), ARGUMENT(2), ARGUMENT(3)))
+LIFE(life_connected, "syscalls/sys_exit_connect", on_connected(RESULT))
+LIFE(life_accepted, "syscalls/sys_exit_accept", on_accepted(RESULT))
+LIFE(life_accepted4, "syscalls/sys_exit_accept4", on_accepted(RESULT))
+LIFE(life_listen, "syscalls/sys_enter_listen", on_life_begin(ARGUMENT(1)))
+LIFE(life_listened, "syscalls/sys_exit_listen",
+     on_life_done(LIFE_LISTEN, RESULT))
+LIFE(life_shutdown, "syscalls/sys_enter_shutdown", on_life_begin(ARGUMENT(1)))
+LIFE(life_shut, "syscalls/sys_exit_shutdown",
+     on_life_done(LIFE_SHUTDOWN, RESULT))
+LIFE(life_close, "syscalls/sys_enter_close", on_life_close(ARGUMENT(1)))
+LIFE(life_dup2, "syscalls/sys_enter_dup2",
+     on_life_dup(ARGUMENT(1), ARGUMENT(2)))
+LIFE(life_dup3, "syscalls/sys_enter_dup3",
+     on_life_dup(ARGUMENT(1), ARGUMENT(2)))
+LIFE(life_exit, "sched/sched_process_exit", on_life_exit())
 
 /* The same as raw tracepoints, where there is no tracefs. */
 

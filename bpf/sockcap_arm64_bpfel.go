@@ -27,6 +27,7 @@ const (
 	sockcapMapFormer                        = "former"
 	sockcapMapHopes                         = "hopes"
 	sockcapMapJobs                          = "jobs"
+	sockcapMapLifeCalls                     = "life_calls"
 	sockcapMapNames                         = "names"
 	sockcapMapNotes                         = "notes"
 	sockcapMapOrigins                       = "origins"
@@ -57,6 +58,7 @@ const (
 	sockcapProgFentryFilled                 = "fentry_filled"
 	sockcapProgFentryQueue                  = "fentry_queue"
 	sockcapProgFentryReadable               = "fentry_readable"
+	sockcapProgFentryRelease                = "fentry_release"
 	sockcapProgFentrySplice                 = "fentry_splice"
 	sockcapProgFentrySpliced3               = "fentry_spliced3"
 	sockcapProgFentrySpliced4               = "fentry_spliced4"
@@ -71,10 +73,23 @@ const (
 	sockcapProgKprobeFilled                 = "kprobe_filled"
 	sockcapProgKprobeQueue                  = "kprobe_queue"
 	sockcapProgKprobeReadable               = "kprobe_readable"
+	sockcapProgKprobeRelease                = "kprobe_release"
 	sockcapProgKprobeSplice                 = "kprobe_splice"
 	sockcapProgKprobeSpliced                = "kprobe_spliced"
 	sockcapProgKprobeStreamEnter            = "kprobe_stream_enter"
 	sockcapProgKprobeStreamExit             = "kprobe_stream_exit"
+	sockcapProgLifeAccepted                 = "life_accepted"
+	sockcapProgLifeAccepted4                = "life_accepted4"
+	sockcapProgLifeClose                    = "life_close"
+	sockcapProgLifeConnect                  = "life_connect"
+	sockcapProgLifeConnected                = "life_connected"
+	sockcapProgLifeDup2                     = "life_dup2"
+	sockcapProgLifeDup3                     = "life_dup3"
+	sockcapProgLifeExit                     = "life_exit"
+	sockcapProgLifeListen                   = "life_listen"
+	sockcapProgLifeListened                 = "life_listened"
+	sockcapProgLifeShut                     = "life_shut"
+	sockcapProgLifeShutdown                 = "life_shutdown"
 	sockcapProgPagesSendfile64              = "pages_sendfile64"
 	sockcapProgPagesSplice                  = "pages_splice"
 	sockcapProgRawConsume                   = "raw_consume"
@@ -135,6 +150,7 @@ const (
 	sockcapVarKfreeLocationAt               = "kfree_location_at"
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
 	sockcapVarLayoutDoubt                   = "layout_doubt"
+	sockcapVarLayoutLife                    = "layout_life"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
@@ -222,6 +238,7 @@ type sockcapProgramSpecs struct {
 	FentryFilled                 *ebpf.ProgramSpec `ebpf:"fentry_filled"`
 	FentryQueue                  *ebpf.ProgramSpec `ebpf:"fentry_queue"`
 	FentryReadable               *ebpf.ProgramSpec `ebpf:"fentry_readable"`
+	FentryRelease                *ebpf.ProgramSpec `ebpf:"fentry_release"`
 	FentrySplice                 *ebpf.ProgramSpec `ebpf:"fentry_splice"`
 	FentrySpliced3               *ebpf.ProgramSpec `ebpf:"fentry_spliced3"`
 	FentrySpliced4               *ebpf.ProgramSpec `ebpf:"fentry_spliced4"`
@@ -236,10 +253,23 @@ type sockcapProgramSpecs struct {
 	KprobeFilled                 *ebpf.ProgramSpec `ebpf:"kprobe_filled"`
 	KprobeQueue                  *ebpf.ProgramSpec `ebpf:"kprobe_queue"`
 	KprobeReadable               *ebpf.ProgramSpec `ebpf:"kprobe_readable"`
+	KprobeRelease                *ebpf.ProgramSpec `ebpf:"kprobe_release"`
 	KprobeSplice                 *ebpf.ProgramSpec `ebpf:"kprobe_splice"`
 	KprobeSpliced                *ebpf.ProgramSpec `ebpf:"kprobe_spliced"`
 	KprobeStreamEnter            *ebpf.ProgramSpec `ebpf:"kprobe_stream_enter"`
 	KprobeStreamExit             *ebpf.ProgramSpec `ebpf:"kprobe_stream_exit"`
+	LifeAccepted                 *ebpf.ProgramSpec `ebpf:"life_accepted"`
+	LifeAccepted4                *ebpf.ProgramSpec `ebpf:"life_accepted4"`
+	LifeClose                    *ebpf.ProgramSpec `ebpf:"life_close"`
+	LifeConnect                  *ebpf.ProgramSpec `ebpf:"life_connect"`
+	LifeConnected                *ebpf.ProgramSpec `ebpf:"life_connected"`
+	LifeDup2                     *ebpf.ProgramSpec `ebpf:"life_dup2"`
+	LifeDup3                     *ebpf.ProgramSpec `ebpf:"life_dup3"`
+	LifeExit                     *ebpf.ProgramSpec `ebpf:"life_exit"`
+	LifeListen                   *ebpf.ProgramSpec `ebpf:"life_listen"`
+	LifeListened                 *ebpf.ProgramSpec `ebpf:"life_listened"`
+	LifeShut                     *ebpf.ProgramSpec `ebpf:"life_shut"`
+	LifeShutdown                 *ebpf.ProgramSpec `ebpf:"life_shutdown"`
 	PagesSendfile64              *ebpf.ProgramSpec `ebpf:"pages_sendfile64"`
 	PagesSplice                  *ebpf.ProgramSpec `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.ProgramSpec `ebpf:"raw_consume"`
@@ -289,6 +319,7 @@ type sockcapMapSpecs struct {
 	Former      *ebpf.MapSpec `ebpf:"former"`
 	Hopes       *ebpf.MapSpec `ebpf:"hopes"`
 	Jobs        *ebpf.MapSpec `ebpf:"jobs"`
+	LifeCalls   *ebpf.MapSpec `ebpf:"life_calls"`
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Notes       *ebpf.MapSpec `ebpf:"notes"`
 	Origins     *ebpf.MapSpec `ebpf:"origins"`
@@ -334,6 +365,7 @@ type sockcapVariableSpecs struct {
 	KfreeLocationAt    *ebpf.VariableSpec `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
+	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
@@ -391,6 +423,7 @@ type sockcapMaps struct {
 	Former      *ebpf.Map `ebpf:"former"`
 	Hopes       *ebpf.Map `ebpf:"hopes"`
 	Jobs        *ebpf.Map `ebpf:"jobs"`
+	LifeCalls   *ebpf.Map `ebpf:"life_calls"`
 	Names       *ebpf.Map `ebpf:"names"`
 	Notes       *ebpf.Map `ebpf:"notes"`
 	Origins     *ebpf.Map `ebpf:"origins"`
@@ -417,6 +450,7 @@ func (m *sockcapMaps) Close() error {
 		m.Former,
 		m.Hopes,
 		m.Jobs,
+		m.LifeCalls,
 		m.Names,
 		m.Notes,
 		m.Origins,
@@ -463,6 +497,7 @@ type sockcapVariables struct {
 	KfreeLocationAt    *ebpf.Variable `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
+	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`
@@ -512,6 +547,7 @@ type sockcapPrograms struct {
 	FentryFilled                 *ebpf.Program `ebpf:"fentry_filled"`
 	FentryQueue                  *ebpf.Program `ebpf:"fentry_queue"`
 	FentryReadable               *ebpf.Program `ebpf:"fentry_readable"`
+	FentryRelease                *ebpf.Program `ebpf:"fentry_release"`
 	FentrySplice                 *ebpf.Program `ebpf:"fentry_splice"`
 	FentrySpliced3               *ebpf.Program `ebpf:"fentry_spliced3"`
 	FentrySpliced4               *ebpf.Program `ebpf:"fentry_spliced4"`
@@ -526,10 +562,23 @@ type sockcapPrograms struct {
 	KprobeFilled                 *ebpf.Program `ebpf:"kprobe_filled"`
 	KprobeQueue                  *ebpf.Program `ebpf:"kprobe_queue"`
 	KprobeReadable               *ebpf.Program `ebpf:"kprobe_readable"`
+	KprobeRelease                *ebpf.Program `ebpf:"kprobe_release"`
 	KprobeSplice                 *ebpf.Program `ebpf:"kprobe_splice"`
 	KprobeSpliced                *ebpf.Program `ebpf:"kprobe_spliced"`
 	KprobeStreamEnter            *ebpf.Program `ebpf:"kprobe_stream_enter"`
 	KprobeStreamExit             *ebpf.Program `ebpf:"kprobe_stream_exit"`
+	LifeAccepted                 *ebpf.Program `ebpf:"life_accepted"`
+	LifeAccepted4                *ebpf.Program `ebpf:"life_accepted4"`
+	LifeClose                    *ebpf.Program `ebpf:"life_close"`
+	LifeConnect                  *ebpf.Program `ebpf:"life_connect"`
+	LifeConnected                *ebpf.Program `ebpf:"life_connected"`
+	LifeDup2                     *ebpf.Program `ebpf:"life_dup2"`
+	LifeDup3                     *ebpf.Program `ebpf:"life_dup3"`
+	LifeExit                     *ebpf.Program `ebpf:"life_exit"`
+	LifeListen                   *ebpf.Program `ebpf:"life_listen"`
+	LifeListened                 *ebpf.Program `ebpf:"life_listened"`
+	LifeShut                     *ebpf.Program `ebpf:"life_shut"`
+	LifeShutdown                 *ebpf.Program `ebpf:"life_shutdown"`
 	PagesSendfile64              *ebpf.Program `ebpf:"pages_sendfile64"`
 	PagesSplice                  *ebpf.Program `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.Program `ebpf:"raw_consume"`
@@ -585,6 +634,7 @@ func (p *sockcapPrograms) Close() error {
 		p.FentryFilled,
 		p.FentryQueue,
 		p.FentryReadable,
+		p.FentryRelease,
 		p.FentrySplice,
 		p.FentrySpliced3,
 		p.FentrySpliced4,
@@ -599,10 +649,23 @@ func (p *sockcapPrograms) Close() error {
 		p.KprobeFilled,
 		p.KprobeQueue,
 		p.KprobeReadable,
+		p.KprobeRelease,
 		p.KprobeSplice,
 		p.KprobeSpliced,
 		p.KprobeStreamEnter,
 		p.KprobeStreamExit,
+		p.LifeAccepted,
+		p.LifeAccepted4,
+		p.LifeClose,
+		p.LifeConnect,
+		p.LifeConnected,
+		p.LifeDup2,
+		p.LifeDup3,
+		p.LifeExit,
+		p.LifeListen,
+		p.LifeListened,
+		p.LifeShut,
+		p.LifeShutdown,
 		p.PagesSendfile64,
 		p.PagesSplice,
 		p.RawConsume,

@@ -110,20 +110,24 @@ static __always_inline __u64 file_slot(__u64 fd)
 	return fd < most ? slots + fd * sizeof(void *) : 0;
 }
 
-/* The socket behind a descriptor of the current task, of any family, or NULL. */
-static __always_inline struct sock *any_socket_at(__u64 fd)
+/* The file behind a descriptor of the current task, 0 if there is none. */
+static __always_inline __u64 file_at(__u64 fd)
 {
-	__u64 file = 0, slot = file_slot(fd), socket;
+	__u64 file = 0, slot = file_slot(fd);
+
+	if (slot)
+		bpf_probe_read_kernel(&file, sizeof(file), (void *)slot);
+	return file;
+}
+
+/* The socket that a file is, of any family, or NULL. */
+static __always_inline struct sock *file_socket(__u64 file)
+{
+	__u64 socket = (__u64)BPF_CORE_READ((struct file *)file, private_data);
 	struct {
 		__u64 file, sk; /* next to each other in struct socket */
 	} s = {};
 
-	if (!slot)
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), (void *)slot);
-	if (!file)
-		return NULL;
-	socket = (__u64)BPF_CORE_READ((struct file *)file, private_data);
 	if (!socket)
 		return NULL;
 	bpf_probe_read_kernel(
@@ -131,6 +135,25 @@ static __always_inline struct sock *any_socket_at(__u64 fd)
 		(void *)socket + bpf_core_field_offset(struct socket, file));
 	/* Of what is no socket these bytes mean something else. */
 	return s.file == file ? (struct sock *)s.sk : NULL;
+}
+
+/* Whether who asks has the only reference to a file. */
+static __always_inline bool is_last(__u64 address)
+{
+	struct file___6_13 *counted = (void *)address;
+	struct file *file = (void *)address;
+
+	if (bpf_core_field_exists(file->f_count))
+		return BPF_CORE_READ(file, f_count.counter) == 1;
+	return BPF_CORE_READ(counted, f_ref.refcnt.counter) == 0;
+}
+
+/* The socket behind a descriptor of the current task, of any family, or NULL. */
+static __always_inline struct sock *any_socket_at(__u64 fd)
+{
+	__u64 file = file_at(fd);
+
+	return file ? file_socket(file) : NULL;
 }
 
 /* The AF_UNIX socket behind a descriptor of the current task, or NULL. */
