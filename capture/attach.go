@@ -29,8 +29,9 @@ type programs struct {
 
 	filter *kernelFilter
 
-	skipped uint64 // missed by what is detached
-	iter    *link.Iter
+	skipped     uint64 // missed by what is detached
+	skippedLife uint64
+	iter        *link.Iter
 }
 
 // detach ends the programs' work; what they counted can still be read. First
@@ -49,7 +50,7 @@ func (p *programs) detach() error {
 		}
 	}
 	all.Wait()
-	p.skipped = p.missed()
+	p.skipped, p.skippedLife = p.missed(), p.missedLife()
 	p.links = nil
 	return errors.Join(errs...)
 }

@@ -58,6 +58,7 @@ type Stats struct {
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
+	LostEvents   uint64 // events that are no data (connect, close, ...): ring buffer full, or hook not run
 	Unreadable   uint64 // packets with payload that could not be read
 	LostBytes    uint64 // bytes known to be missing from streams
 	OrderUnsure  uint64 // packets marked UncertainOrder
@@ -86,6 +87,7 @@ type Session struct {
 	stats   liveStats
 	waiting waiting
 	losses  losses
+	closing closing
 
 	self   uint32                // our process
 	last   atomic.Pointer[Stats] // when closed
@@ -163,6 +165,7 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 			}
 			s.look()
 			s.units.expire(done)
+			s.expireClosing(done)
 			if !done {
 				s.scan()
 			}
@@ -227,6 +230,9 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindData:
 		s.newest = max(s.newest, int64(e.Data.Time))
 		s.units.piece(&e.Data, e.Payload)
+		if e.Data.Flags&bpf.DataDrained != 0 {
+			s.drained(s.sockets.of(e.Data.Sender))
+		}
 	case bpf.KindSocket:
 		return s.judge(s.sockets.learn(&e.Socket))
 	case bpf.KindQueued:
@@ -241,6 +247,9 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindDoubt:
 		s.sockets.of(e.Doubt.Sender).doubted = e.Doubt.Time
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
+	case bpf.KindLife:
+		s.newest = max(s.newest, int64(e.Life.Time))
+		s.live(&e.Life)
 	}
 	return nil
 }
@@ -273,8 +282,15 @@ func (s *Session) judge(of *socket) error {
 // release makes packets of a unit whose place in its receiver's order is known.
 func (s *Session) release(u *unit) {
 	from, to := u.from, u.to
+	if u.life != nil {
+		s.tellEnd(u.life, from, to)
+		return
+	}
 	h := &u.head
 	s.skip(u)
+	if from.connecting != nil || to.connecting != nil {
+		s.connectedBy(u)
+	}
 	from.lost += s.gap(u)
 	dropped := s.losses.before(u)
 	if h.Task.Pid != 0 && h.Task.Pid == s.self {
@@ -435,6 +451,7 @@ func (s *Session) Stats() Stats {
 		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), FilterFull: c[bpf.CountRefused] + s.stats.filterFull.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
+		LostEvents:  c[bpf.LossLife] + s.progs.missedLife(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),
 	}
 }

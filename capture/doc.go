@@ -31,6 +31,15 @@
 // Which set works is found by attaching it and by sending to ourselves; no
 // version is looked at. See [Sets].
 //
+// # Life cycle
+//
+// Connect, accept, listen, shutdown and close are told by the tracepoints of
+// system calls, under every set (bpf/lifecycle.h, lifecycle.go): a connect stands
+// before all data of its connection, a close behind all that its socket sent.
+// The receive side holds a close back until that has been taken. A close is that
+// of the socket, not of a descriptor, and only of one that had a name or a peer;
+// [Sets] says what a set does not see of it.
+//
 // # From records to packets
 //
 // Records are read by one goroutine, the consumer of [Session.Packets]. Pieces

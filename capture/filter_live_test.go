@@ -332,7 +332,7 @@ func TestNothingCrosses(t *testing.T) {
 
 // TestNamesCross: of a listener at a path that is not asked for, what the first
 // connection says comes up, until user space has judged the name; of others
-// nothing does.
+// nothing does, but that a socket is there that connects to somewhere.
 func TestNamesCross(t *testing.T) {
 	eachSet(t, func(t *testing.T, set string) {
 		path := socketName(t, "s")
@@ -362,7 +362,7 @@ func TestNamesCross(t *testing.T) {
 		p.pass(other, again, "and back")
 		before := r.data + r.words
 		r.end(client, server, again, other)
-		if n := r.data + r.words - before; n != 0 {
+		if n := r.data + r.words - before; n > 1 {
 			t.Errorf("%d records came up: %+v", n, r.sockets)
 		}
 	})

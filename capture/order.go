@@ -17,6 +17,7 @@ type order struct {
 	seq     uint64
 	free    []*pcapng.Packet
 	pending []*pcapng.Packet
+	last    int64 // time of the last that was given
 }
 
 type orderedPacket struct {
@@ -100,7 +101,9 @@ func (o *order) next(now int64, all bool) *pcapng.Packet {
 	if len(o.items) == 0 || (!all && o.items[0].time > now-o.window) {
 		return nil
 	}
-	p := o.items.pop().packet
+	first := o.items.pop()
+	p := first.packet
+	o.last = max(o.last, first.time)
 	o.pending = append(o.pending, p)
 	return p
 }

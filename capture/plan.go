@@ -23,7 +23,7 @@ type hook struct {
 var kernelSymbols = [...]string{
 	"unix_stream_sendmsg", "unix_dgram_sendmsg", "unix_stream_sendpage", "queue_oob",
 	"unix_stream_connect", "unix_release_sock", "skb_queue_purge", "skb_queue_purge_reason", "sock_wfree", "skb_queue_tail", "sock_def_readable",
-	"skb_copy_datagram_from_iter", "skb_splice_from_iter", "skb_append_pagefrags",
+	"skb_copy_datagram_from_iter", "skb_splice_from_iter", "skb_append_pagefrags", "unix_release",
 	"__alloc_skb", "kmalloc_reserve", "__kmalloc_reserve",
 	"bpf_preempt_disable", "trace_call_bpf_faultable",
 }
@@ -67,7 +67,7 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 	switch set {
 	case hooksFentry, hooksKprobe:
 		p.knobs.Twins = set == hooksFentry && preemptible()
-		p.knobs.HoldCPU = p.knobs.Twins && sym.has("bpf_preempt_disable")
+		p.knobs.HoldCPU = (p.knobs.Twins || sym.has("trace_call_bpf_faultable")) && sym.has("bpf_preempt_disable")
 	case hooksTracepoint:
 		p.knobs.ExactSenders = exact
 		p.knobs.HoldCPU = sym.has("trace_call_bpf_faultable") && sym.has("bpf_preempt_disable")
@@ -167,6 +167,7 @@ func (p *plan) addTracepoints(sym *symbols) error {
 	p.hooks = append(p.hooks,
 		hook{"tracepoint_consume", "skb", "consume_skb", "tracepoint"},
 		hook{"tracepoint_kfree", "skb", "kfree_skb", "tracepoint"})
+	p.addLifecycle(dir, sym)
 	if p.set != hooksTracepoint {
 		return nil
 	}

@@ -162,6 +162,8 @@ func from(e workload.End) func(*pcapng.Packet) bool {
 	return func(p *pcapng.Packet) bool { return p.Event == pcapng.EventData && p.Sender.Inode == e.Inode }
 }
 
+func isData(p *pcapng.Packet) bool { return p.Event == pcapng.EventData }
+
 // show is a packet in a failure's text.
 func show(p *pcapng.Packet) string {
 	return fmt.Sprintf("{event %d stamp %d message %d offset %d len %d lost %d skipped %d drops %d pid %d path %q %.20q}", p.Event, p.Stamp,

@@ -214,13 +214,14 @@ func lockedDown(root fs.FS) (bool, error) {
 
 // limits says what a set does not see on this kernel.
 func limits(set string) []string {
+	l := lifeLimits(set)
 	if set != hooksTracepoint {
 		if set == hooksFentry && preemptible() {
-			return []string{"this kernel may preempt and so skip programs: each runs twice, what both miss is counted"}
+			l = append(l, "this kernel may preempt and so skip programs: each runs twice, what both miss is counted")
 		}
-		return nil
+		return l
 	}
-	l := []string{"time is that of reading, not of sending"}
+	l = append(l, "time is that of reading, not of sending")
 	if hasUnixIter() {
 		l = append(l, "unread data shows after a second; that of other network namespaces when it is read, or its socket closed")
 	} else {

@@ -40,6 +40,9 @@ type socket struct {
 	peerPID    uint32 // whose name peerComm is
 	wanted     verdict
 	nowhere    *socket // stands for receivers that are not known
+
+	connecting *bpf.Life // a connect that has begun, of which no packet tells yet
+	closing    *bpf.Life // its close, which waits for what it sent to be taken
 }
 
 // elsewhere stands for the receivers of what s sends that are not known; it has
@@ -120,6 +123,15 @@ func (t *sockets) learn(info *bpf.Socket) *socket {
 // between gives the connection of two sockets, of which from sends first if
 // it is new.
 func (t *sockets) between(from, to *socket) *connection {
+	c := t.pair(from, to)
+	if c.server == 0 {
+		c.server = server(from, to)
+	}
+	return c
+}
+
+// pair is between, but leaves open who offers the service.
+func (t *sockets) pair(from, to *socket) *connection {
 	key := [2]uint64{from.info.Socket, to.info.Socket}
 	if key[0] > key[1] {
 		key[0], key[1] = key[1], key[0]
@@ -129,9 +141,6 @@ func (t *sockets) between(from, to *socket) *connection {
 		t.nextConn++
 		c = &connection{id: t.nextConn}
 		t.pairs.put(key, c)
-	}
-	if c.server == 0 {
-		c.server = server(from, to)
 	}
 	return c
 }

@@ -29,6 +29,8 @@ type unit struct {
 	place    place
 	unsure   bool // its place was not settled in time
 	placed   bool // its place was found by the order of reading
+
+	life *bpf.Life // no unit at all, but what happened to from behind all these
 }
 
 // place is where a unit stands in the receiver's queue, as far as is known.
@@ -217,6 +219,14 @@ func (a *assembler) settle(u *unit) {
 		}
 	}
 	to.queue = slices.Delete(to.queue, 0, n)
+}
+
+// behind puts what happened to a socket behind all that it has sent to another.
+func (a *assembler) behind(l *bpf.Life, from, to *socket) {
+	u := a.take()
+	u.life, u.from, u.to = l, from, to
+	to.queue = append(to.queue, u)
+	a.settle(u)
 }
 
 // expire settles what has waited too long; all says that nothing more comes.

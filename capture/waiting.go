@@ -70,6 +70,9 @@ func (s *Session) wasRead(e *bpf.Unit) {
 		return
 	}
 	s.waiting.shown.remove(e.Unit)
+	if e.Flags&bpf.DataDrained != 0 {
+		s.drained(shown.from)
+	}
 	if e.Flags&bpf.DataRead == 0 {
 		return // thrown away unread
 	}
