@@ -54,6 +54,7 @@ func familyTruth(t *testing.T, o Options) {
 	}
 	packets, stats := captured()
 	compareTruths(t, o, truths, packets, stats)
+	compareEvents(t, truths, packets)
 	foreign := make(map[uint64]bool)
 	for _, truth := range theirs {
 		for _, f := range truth.Flows {

@@ -34,6 +34,7 @@ type Env struct {
 	tasks    []*task
 	flows    []*Flow
 	recvs    []*recv
+	events   []*Event
 	kids     []*kid
 	threads  []chan error
 	fds      []int

@@ -15,6 +15,7 @@ type Truth struct {
 	Tasks      []Task
 	Sends      []Send
 	Flows      []Flow
+	Events     []Event // of the cases that keep account of them, in the order in which they began
 
 	// Stepped is by how much the wall clock was set during the capture, which
 	// keeps the clock that it began with: who starts it finds out.
