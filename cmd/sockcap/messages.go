@@ -507,6 +507,7 @@ func causes(s capture.Stats) []string {
 		{s.LostRing, "packet", "dropped because the ring buffer was full"},
 		{s.LostMissed, "packet", "dropped because a hook did not run"},
 		{s.LostMap, "packet", "dropped because a kernel map was full"},
+		{s.LostEvents, "event", "lost (connect, close and the like)"},
 		{s.LostBytes, "byte", "missing from streams"},
 		{s.Unreadable, "packet", "with unreadable payload"},
 		{s.SenderUnsure, "packet", "with uncertain sender"},
