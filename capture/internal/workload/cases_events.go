@@ -116,7 +116,7 @@ func lifeBlocked(e *Env) {
 		about <- unix.Gettid()
 		c := e.diary(t).dial(l)
 		dialed <- c
-		t.put(c.client, 77, write)
+		t.put(c.client, 77, write).PreAccept = true // it may be
 	})
 	awaitConnect(<-about)
 	v.accept(l, first)
