@@ -25,8 +25,11 @@ static __always_inline int on_pages(__u32 fd)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct sock *sk = socket_at(fd);
-	struct socket_state *st = sk ? socket_of(sk) : NULL;
+	struct socket_state *st;
 
+	if (!sk || !may_send(sk))
+		return 0;
+	st = socket_of(sk);
 	if (st)
 		st->pager =
 			st->pager && st->pager >> 32 != id >> 32 ? ~0ULL : id;
