@@ -51,14 +51,7 @@ func startAlone(t *testing.T, fake string, args ...string) *process {
 	t.Helper()
 	p := prepareProcess(t, fake, args...)
 	p.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	stderr, err := p.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stderr = bufio.NewReader(stderr)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p.start()
 	return p
 }
 

@@ -306,7 +306,7 @@ func TestListHidden(t *testing.T) {
 // says that it cannot see who holds them.
 func TestListAsUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to become another user")
+		t.Fatal("needs root to become another user")
 	}
 	dir := publicSelf(t)
 	exe, path := filepath.Join(dir, "sockcap"), filepath.Join(dir, "l")

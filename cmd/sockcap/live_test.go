@@ -35,15 +35,21 @@ type process struct {
 func startProcess(t *testing.T, fake string, args ...string) *process {
 	t.Helper()
 	p := prepareProcess(t, fake, args...)
+	p.start()
+	return p
+}
+
+// start starts a prepared process, whose stderr can be read then.
+func (p *process) start() {
+	p.t.Helper()
 	stderr, err := p.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	p.stderr = bufio.NewReader(stderr)
 	if err := p.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	return p
 }
 
 // prepareProcess is startProcess without the start, and without stderr.
