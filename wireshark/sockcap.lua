@@ -1513,17 +1513,36 @@ end
 
 -- Columns.
 
-local LINE_END = { [0] = true, [10] = true, [13] = true }
+-- ends_line tells whether a line ends at a place: there, at its end, or where
+-- only NULs follow, for C programs send their strings whole.
+local function ends_line(text, at)
+  local byte = bytes_of(text, at)
+  return not byte or byte == 10 or byte == 13 or byte == 0 and text:find("^\0+$", at) ~= nil
+end
 
--- preview is the payload's first line if it is text.
+-- words_in are the readable runs of binary data as strings(1) finds them, at
+-- most 80 characters of them, each after " .. ".
+local function words_in(bytes)
+  local text, left = "", 80
+  for run in bytes:gmatch("[ -~][ -~][ -~][ -~]+") do
+    text = text .. " .. " .. sub(run, 1, left) .. (#run > left and "..." or "")
+    left = left - #run
+    if left <= 0 then break end
+  end
+  return text ~= "" and ":" .. text or ""
+end
+
+-- preview is the payload's first line if it is text, else its readable words.
 local function preview(rec)
   if rec.caplen == 0 then return "" end
   local first = sub(rec.bytes, rec.header_len + 1, rec.header_len + 80)
   local line = match(first, "^[ -~]*")
-  local after = bytes_of(first, #line + 1)
-  if line ~= "" and (not after or LINE_END[after]) then return ": " .. line end
-  line = match(first, "^[^\r\n\0]*")
-  if line == "" or line:find("[\1-\8\14-\31\127]") then return "" end
+  if line ~= "" and ends_line(first, #line + 1) then return ": " .. line end
+  line = match(match(first, "^[^\r\n]*"), "^(.-)\0*$")
+  if line == "" then return "" end
+  if line:find("[\0-\8\14-\31\127]") then
+    return words_in(sub(rec.bytes, rec.header_len + 1, rec.header_len + 512))
+  end
   return ": " .. printable(line)
 end
 
