@@ -108,9 +108,13 @@ test-vm-%:
 	CGO_ENABLED=0 GOARCH=$(arch) go test -count=1 -p 1 -timeout 30m \
 		-run '^Test($(vm_tests))$$' -exec "$(vm)" $(vm_packages)
 
+bench_binary := $(or $(TMPDIR),/tmp)/sockcap-bench
+
 # bench: what a capture costs the traced program, a packet sockcap, a record tshark
-bench:
-	.ci/install root
+bench: build
+	.ci/install bench root
+	go build -o $(bench_binary) ./cmd/sockcap/bench
+	$(if $(filter 0,$(shell id -u)),,sudo) $(bench_binary) -sockcap ./sockcap $(bench_flags)
 	go test -run '^$$' -bench . -benchtime 5x $(as_root) ./capture
 	go test -run '^$$' -bench . ./pcapng ./cmd/sockcap
 	for suite in bookworm trixie sid; do \
