@@ -65,3 +65,27 @@ func BenchmarkRead(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/packet")
 	}
 }
+
+// BenchmarkStages measures the parts of BenchmarkWritePacket, the floor of
+// which is to copy as many bytes.
+func BenchmarkStages(b *testing.B) {
+	p := typical()
+	block := appendPacket(nil, p, epoch.UnixNano(), 0)
+	var dst []byte
+	for _, stage := range []struct {
+		name string
+		run  func()
+	}{
+		{"copy", func() { dst = append(dst[:0], block...) }},
+		{"record header", func() { dst = AppendRecordHeader(dst[:0], p) }},
+		{"comment", func() { dst = AppendComment(dst[:0], p) }},
+		{"block", func() { dst = appendPacket(dst[:0], p, epoch.UnixNano(), 0) }},
+	} {
+		b.Run(stage.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				stage.run()
+			}
+		})
+	}
+}
