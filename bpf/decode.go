@@ -218,14 +218,17 @@ func Decode(e *Event, record []byte) error {
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
 	}
-	c := cursor{record}
-	switch e.Kind {
-	case KindData:
-		e.Data.decode(&c)
-		if uint64(len(c.rest)) < uint64(e.Data.Size) {
+	if e.Kind == KindData {
+		e.Data.decode((*[dataSize]byte)(record))
+		payload := record[dataSize:]
+		if uint64(len(payload)) < uint64(e.Data.Size) {
 			return &Error{Kind: e.Kind, Size: len(record), Want: want + int(e.Data.Size)}
 		}
-		e.Payload = c.rest[:e.Data.Size]
+		e.Payload = payload[:e.Data.Size]
+		return nil
+	}
+	c := cursor{record}
+	switch e.Kind {
 	case KindSocket:
 		e.Socket.decode(&c)
 	case KindReader:
@@ -276,14 +279,18 @@ func (t *Task) decode(c *cursor) {
 	c.bytes(t.Thread[:])
 }
 
-func (d *Data) decode(c *cursor) {
-	d.Kind, d.Type, d.Flags, d.Size = c.u8(), c.u8(), c.u16(), c.u32()
-	d.Time, d.Unit, d.Message = c.u64(), c.u64(), c.u64()
-	d.Sender, d.Receiver, d.Offset = c.u64(), c.u64(), c.u64()
-	d.Index, d.Queued, d.Lost, d.Skipped = c.u64(), c.u64(), c.u64(), c.u64()
-	d.Total, d.At, d.ReaderPid, d.ReaderTid = c.u32(), c.u32(), c.u32(), c.u32()
-	d.Task.decode(c)
-	c.bytes(d.ReaderComm[:])
+// Every packet comes this way: of an array whose size is known, no place needs
+// to be checked.
+func (d *Data) decode(b *[dataSize]byte) {
+	le := binary.LittleEndian
+	d.Kind, d.Type, d.Flags, d.Size = b[0], b[1], le.Uint16(b[2:]), le.Uint32(b[4:])
+	d.Time, d.Unit, d.Message = le.Uint64(b[8:]), le.Uint64(b[16:]), le.Uint64(b[24:])
+	d.Sender, d.Receiver, d.Offset = le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])
+	d.Index, d.Queued, d.Lost, d.Skipped = le.Uint64(b[56:]), le.Uint64(b[64:]), le.Uint64(b[72:]), le.Uint64(b[80:])
+	d.Total, d.At, d.ReaderPid, d.ReaderTid = le.Uint32(b[88:]), le.Uint32(b[92:]), le.Uint32(b[96:]), le.Uint32(b[100:])
+	d.Task.Pid, d.Task.Tid, d.Task.Uid, d.Task.Gid = le.Uint32(b[104:]), le.Uint32(b[108:]), le.Uint32(b[112:]), le.Uint32(b[116:])
+	d.Task.Comm, d.Task.Thread = [CommLen]byte(b[120:136]), [CommLen]byte(b[136:152])
+	d.ReaderComm = [CommLen]byte(b[152:168])
 }
 
 func (s *Socket) decode(c *cursor) {

@@ -33,9 +33,8 @@ type socket struct {
 	task       bpf.Task // last sender, whose names are
 	comm       string
 	thread     string
-	raw        [64]uint64 // message numbers of the kernel side
-	numbers    [64]uint64 // and ours
-	at         int
+	sends      []send // the last of each task that sends here
+	oldest     int    // of these, where a further task's goes when there are maxSends
 	peerComm   string
 	peerPID    uint32 // whose name peerComm is
 	wanted     verdict
@@ -167,21 +166,41 @@ func server(from, to *socket) uint64 {
 	}
 }
 
-// message gives our number for the kernel side's number of a send.
+// send is a message by the kernel side's number and by ours.
+type send struct{ raw, number uint64 }
+
+// maxSends is of how many tasks that send on a socket the messages are told
+// apart from one unit to the next.
+const maxSends = 64
+
+// message gives our number for the kernel side's number of a send, 0 if that is
+// not known. A task sends one message after the other.
 func (t *sockets) message(from *socket, raw uint64) uint64 {
-	if raw != 0 {
-		for i, r := range from.raw {
-			if r == raw {
-				return from.numbers[i]
-			}
+	if raw == 0 {
+		t.nextSend++
+		return t.nextSend
+	}
+	s := from.sendOf(producer(raw))
+	if s.raw != raw {
+		t.nextSend++
+		*s = send{raw, t.nextSend}
+	}
+	return s.number
+}
+
+// sendOf gives the place of a task's last message.
+func (s *socket) sendOf(task uint32) *send {
+	for i := range s.sends {
+		if producer(s.sends[i].raw) == task {
+			return &s.sends[i]
 		}
 	}
-	t.nextSend++
-	if raw != 0 {
-		from.raw[from.at], from.numbers[from.at] = raw, t.nextSend
-		from.at = (from.at + 1) % len(from.raw)
+	if len(s.sends) < maxSends {
+		s.sends = append(s.sends, send{})
+		return &s.sends[len(s.sends)-1]
 	}
-	return t.nextSend
+	s.oldest = (s.oldest + 1) % maxSends
+	return &s.sends[s.oldest]
 }
 
 // names keeps the strings of a sender's names while they stay the same.

@@ -103,8 +103,9 @@ func (a *assembler) piece(d *bpf.Data, payload []byte) {
 // maxGone bounds what is remembered of units that were given up.
 const maxGone = 4096
 
-// producer is the task that hands over a unit's pieces: see unique in socket.h.
-func producer(unit uint64) uint32 { return uint32(unit & (1<<22 - 1)) }
+// producer is the task that made a number, of the unit that it hands over or of
+// the message that it sends: see unique in socket.h.
+func producer(number uint64) uint32 { return uint32(number & (1<<22 - 1)) }
 
 // begin makes a unit and puts it at the end of its receiver's queue. A unit of
 // the same task that still lacks pieces will not get them: a task hands over
