@@ -16,6 +16,7 @@ type wholeBlocks struct {
 	header [8]byte // of the block that at lies in: type and total length
 	filled int     // bytes of header that are known
 	left   int64   // bytes of the block to come after its header
+	echo   *echo   // is told of them, nil: nobody is
 	err    error
 }
 
@@ -23,6 +24,7 @@ func (w *wholeBlocks) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	w.echo.wroteBlocks(p)
 	n, err := w.file.Write(p)
 	w.follow(p[:n])
 	if err != nil && w.file.regular {

@@ -218,6 +218,16 @@ func openFifo(ctx context.Context, name string, flags int) (*os.File, error) {
 	return f, nil
 }
 
+// isNull reports whether f is /dev/null.
+func isNull(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Mode&syscall.S_IFMT == syscall.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+}
+
 // checkOwner does what fs.protected_regular does for an O_CREAT: in a sticky
 // directory, where anyone may have put the file, it must be ours or belong to
 // the user who called sudo.

@@ -470,6 +470,12 @@ func progressLine(captured, bytes, dropped uint64, rate float64) string {
 		count(captured, "packet"), formatBytes(bytes), dropped, rate)
 }
 
+// sayEcho tells of a connection that is left out from now on.
+func (h *host) sayEcho(p *pcapng.Packet) {
+	h.say("", "leaving out %s[%d] > %s[%d] %s: it carries what sockcap writes", appendEscaped(nil, p.Sender.Comm, inLine), p.Sender.PID,
+		appendEscaped(nil, p.Peer.Comm, inLine), p.Peer.PID, quoteName(p.Path))
+}
+
 // sayBelow ends the line on which a terminal has echoed ^C.
 func (h *host) sayBelow() {
 	if h.isOnTerminal() {

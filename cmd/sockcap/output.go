@@ -48,6 +48,7 @@ type output struct {
 	meta    pcapng.Options                 // of each of them
 	hosts   []pcapng.Interface             // that each of them has beside the first
 	stats   func() pcapng.Stats            // that come at the end of each, or nil
+	echo    *echo                          // knows what was written, nil: nobody asks
 	clock   func(*pcapng.Packet) time.Time // the time that -G goes by
 	left    rawip.LeftOut                  // of the files that are ended
 	reading []*os.File                     // that must not be written
@@ -122,6 +123,12 @@ func openOutput(ctx context.Context, h *host, f *flags, began time.Time) (*outpu
 		o.pr.color = wantsColor(f.color, d.File, h.getenv)
 	}
 	return o, nil
+}
+
+// mayComeBack reports whether someone may pass on what is written: text, from
+// a file too (tail -f), and what goes into a pipe or a socket.
+func (o *output) mayComeBack() bool {
+	return o.text != nil && !isNull(o.text.File) || o.file != nil && !o.file.regular && !isNull(o.file.File)
 }
 
 // destinations are the files that are open.
@@ -217,6 +224,7 @@ func (o *output) write(p *pcapng.Packet) error {
 	}
 	if o.lines != nil {
 		o.line = o.pr.append(o.line[:0], p)
+		o.echo.wrote(o.line)
 		if _, err := o.lines.Write(o.line); err != nil {
 			return err
 		}

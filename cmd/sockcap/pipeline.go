@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/pcapng"
 )
@@ -50,11 +51,19 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 		return err
 	}
 	began := h.now()
+	if out.mayComeBack() {
+		out.echo = newEcho(h.sayEcho)
+	}
 	if err := out.begin(describeHost(s.Hooks()), cancel); err != nil {
 		return errors.Join(err, s.Close(), out.close(nil))
 	}
 	h.sayListening(s.Hooks(), f.linkType, f.keep)
-	out.stats = func() pcapng.Stats { return fileStats(s.Stats(), began, h.now()) }
+	stats := func() capture.Stats {
+		stats := s.Stats()
+		stats.Self += out.echo.leftOut()
+		return stats
+	}
+	out.stats = func() pcapng.Stats { return fileStats(stats(), began, h.now()) }
 	if held != nil {
 		if err := held.begin(f.command[0], cancel); err != nil {
 			return errors.Join(err, s.Close(), out.takeBack())
@@ -67,9 +76,9 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 
 	c := copier{out: out, limit: f.count, keep: f.keep, filter: filter.NewRecords(nil)} // the session has filtered
 	stop := onSignals(
-		func() { h.sayStats(c.captured.Load(), s.Stats()) },
+		func() { h.sayStats(c.captured.Load(), stats()) },
 		func() { out.flush() }) // what fails here fails again in the copier
-	stopTelling := h.tellProgress(f, status, &c, s.Stats)
+	stopTelling := h.tellProgress(f, status, &c, stats)
 	err = c.copy(s.Packets())
 	stop()
 	stopTelling()
@@ -77,12 +86,12 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 		h.sayBelow()
 	}
 	err = errors.Join(err, s.Close())
-	stats := s.Stats()
-	end := fileStats(stats, began, h.now())
+	last := stats()
+	end := fileStats(last, began, h.now())
 	err = errors.Join(err, out.close(&end))
 	h.sayLeftOut(out.leftOut())
 	h.sayMissing(out)
-	h.saySummary(c.captured.Load(), stats)
+	h.saySummary(c.captured.Load(), last)
 	return err
 }
 
@@ -147,7 +156,7 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 			return err
 		case isClosed(c.done):
 			return nil
-		case !c.filter.Keep(p):
+		case !c.filter.Keep(p), c.out.echo.carries(p):
 			continue
 		}
 		cutPayload(p, c.keep)

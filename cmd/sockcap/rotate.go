@@ -16,6 +16,9 @@ var errEnough = errors.New("maximum file limit reached")
 // beginWriter begins the capture file that is open.
 func (o *output) beginWriter() error {
 	o.blocks = &wholeBlocks{file: o.file}
+	if !o.file.regular { // someone may pass it on
+		o.blocks.echo = o.echo
+	}
 	var below io.Writer = o.blocks
 	zip, err := newCompressor(o.names.name, o.file)
 	if err != nil {
