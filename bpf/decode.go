@@ -22,15 +22,18 @@ const (
 
 // The flags of a Data, as enum data_flags.
 const (
-	DataPending      = 1 << 0 // in no queue yet: a Queued or Canceled follows
-	DataRead         = 1 << 1 // Time is that of reading, not of queueing
-	DataWaiting      = 1 << 2 // seen waiting unread, or thrown away unread
-	DataUnreadable   = 1 << 3 // these bytes could not be copied
-	DataNoSender     = 1 << 4 // Task unknown
-	DataOverlap      = 1 << 5 // another task was inside a send meanwhile
-	DataUnsureSender = 1 << 6 // Task may be another
-	DataUnsureOrder  = 1 << 7 // its place in the stream is not known
-	DataDrained      = 1 << 8 // the last of a socket that was closed before
+	DataPending      = 1 << 0  // in no queue yet: a Queued or Canceled follows
+	DataRead         = 1 << 1  // Time is that of reading, not of queueing
+	DataWaiting      = 1 << 2  // seen waiting unread, or thrown away unread
+	DataUnreadable   = 1 << 3  // these bytes could not be copied
+	DataNoSender     = 1 << 4  // Task unknown
+	DataOverlap      = 1 << 5  // another task was inside a send meanwhile
+	DataUnsureSender = 1 << 6  // Task may be another
+	DataUnsureOrder  = 1 << 7  // its place in the stream is not known
+	DataDrained      = 1 << 8  // the last of a socket that was closed before
+	DataJoined       = 1 << 9  // in one skb with the sender's last unit
+	DataNamed        = 1 << 13 // the reader has a place, from bit 14 on
+	DataPlace        = 14
 )
 
 // The lengths of names in the kernel.
@@ -97,7 +100,7 @@ type Unit struct {
 	Kind     uint8
 	Type     uint8
 	Flags    uint16
-	Pid      uint32
+	Pad      uint32
 	Time     uint64
 	Unit     uint64
 	Receiver uint64
@@ -105,16 +108,37 @@ type Unit struct {
 	Skipped  uint64
 }
 
-// Reader is struct reader_event: another process than before reads a socket.
+// Read is struct read_event: a queued unit was read, or thrown away.
+type Read struct {
+	Kind  uint8
+	Place uint8  // of the reader's names, Readers: not told
+	Flags uint16 // DataRead, DataDrained
+	Pid   uint32
+	Time  uint64
+	Unit  uint64
+	Tid   uint32
+	Pad   uint32
+}
+
+// Readers is READERS: how many readers of a socket are told apart by a number
+// for their names.
+const Readers = 4
+
+// Reader is struct reader_event: another task than before reads a socket, or
+// has accepted it.
 type Reader struct {
 	Kind     uint8
-	Pad      [3]uint8
+	Place    uint8
+	Pad      uint16
 	Pid      uint32
 	Time     uint64
 	Receiver uint64
 	Tid      uint32
-	Comm     [CommLen]byte
+	Uid      uint32
+	Gid      uint32
 	Pad2     uint32
+	Comm     [CommLen]byte // of the thread group's leader
+	Thread   [CommLen]byte // of the thread itself
 }
 
 // Doubt is struct doubt_event: a task was inside a send unseen, so who sent
@@ -162,7 +186,8 @@ const (
 	dataSize   = 168
 	socketSize = 176
 	unitSize   = 48
-	readerSize = 48
+	readSize   = 32
+	readerSize = 72
 	doubtSize  = 24
 	lifeSize   = 192
 )
@@ -175,6 +200,7 @@ type Event struct {
 	Payload []byte // of Data; aliases the record
 	Socket  Socket
 	Unit    Unit
+	Read    Read
 	Reader  Reader
 	Doubt   Doubt
 	Life    Life
@@ -206,8 +232,10 @@ func Decode(e *Event, record []byte) error {
 		want = dataSize
 	case KindSocket:
 		want = socketSize
-	case KindQueued, KindCanceled, KindConsumed:
+	case KindQueued, KindCanceled:
 		want = unitSize
+	case KindConsumed:
+		want = readSize
 	case KindReader:
 		want = readerSize
 	case KindDoubt:
@@ -231,6 +259,8 @@ func Decode(e *Event, record []byte) error {
 	switch e.Kind {
 	case KindSocket:
 		e.Socket.decode(&c)
+	case KindConsumed:
+		e.Read.decode(&c)
 	case KindReader:
 		e.Reader.decode(&c)
 	case KindDoubt:
@@ -303,16 +333,21 @@ func (s *Socket) decode(c *cursor) {
 }
 
 func (u *Unit) decode(c *cursor) {
-	u.Kind, u.Type, u.Flags, u.Pid = c.u8(), c.u8(), c.u16(), c.u32()
+	u.Kind, u.Type, u.Flags, u.Pad = c.u8(), c.u8(), c.u16(), c.u32()
 	u.Time, u.Unit, u.Receiver, u.Offset, u.Skipped = c.u64(), c.u64(), c.u64(), c.u64(), c.u64()
 }
 
 func (r *Reader) decode(c *cursor) {
-	r.Kind = c.u8()
-	c.bytes(r.Pad[:])
-	r.Pid, r.Time, r.Receiver, r.Tid = c.u32(), c.u64(), c.u64(), c.u32()
+	r.Kind, r.Place, r.Pad, r.Pid = c.u8(), c.u8(), c.u16(), c.u32()
+	r.Time, r.Receiver, r.Tid = c.u64(), c.u64(), c.u32()
+	r.Uid, r.Gid, r.Pad2 = c.u32(), c.u32(), c.u32()
 	c.bytes(r.Comm[:])
-	r.Pad2 = c.u32()
+	c.bytes(r.Thread[:])
+}
+
+func (r *Read) decode(c *cursor) {
+	r.Kind, r.Place, r.Flags, r.Pid = c.u8(), c.u8(), c.u16(), c.u32()
+	r.Time, r.Unit, r.Tid, r.Pad = c.u64(), c.u64(), c.u32(), c.u32()
 }
 
 func (d *Doubt) decode(c *cursor) {

@@ -24,6 +24,7 @@ func TestLayout(t *testing.T) {
 		{"socket_event", socketSize, reflect.TypeFor[Socket]()},
 		{"unit_event", unitSize, reflect.TypeFor[Unit]()},
 		{"reader_event", readerSize, reflect.TypeFor[Reader]()},
+		{"read_event", readSize, reflect.TypeFor[Read]()},
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
 	} {
@@ -101,6 +102,8 @@ func TestDecodeFields(t *testing.T) {
 			}
 		case KindSocket:
 			got = reflect.ValueOf(e.Socket)
+		case KindConsumed:
+			got = reflect.ValueOf(e.Read)
 		case KindReader:
 			got = reflect.ValueOf(e.Reader)
 		case KindDoubt:

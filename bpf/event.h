@@ -16,7 +16,7 @@ enum event_kind {
 	EVENT_SOCKET = 2,   /* struct socket_event */
 	EVENT_QUEUED = 3,   /* struct unit_event: a pending unit was queued */
 	EVENT_CANCELED = 4, /* struct unit_event: a pending unit was not */
-	EVENT_CONSUMED = 5, /* struct unit_event: a unit was read or purged */
+	EVENT_CONSUMED = 5, /* struct read_event */
 	EVENT_READER = 6,   /* struct reader_event */
 	EVENT_DOUBT = 7,    /* struct doubt_event */
 	EVENT_LIFE = 8,	    /* struct life_event */
@@ -32,6 +32,9 @@ enum data_flags {
 	DATA_UNSURE_SENDER = 1 << 6, /* the task may be another */
 	DATA_UNSURE_ORDER = 1 << 7,  /* its place in the stream is not known */
 	DATA_DRAINED = 1 << 8, /* the last of a socket that was closed before */
+	DATA_JOINED = 1 << 9,  /* in one skb with the sender's last unit */
+	DATA_NAMED = 1 << 13,  /* the reader has a place, from bit 14 on */
+	DATA_PLACE = 14,
 };
 
 /* A task as the kernel knows it in the initial pid namespace. */
@@ -92,7 +95,7 @@ struct unit_event {
 	__u8 kind;
 	__u8 type;
 	__u16 flags;
-	__u32 pid; /* reader of EVENT_CONSUMED, 0 if none */
+	__u32 pad;
 	__u64 time;
 	__u64 unit;
 	__u64 receiver;
@@ -100,16 +103,34 @@ struct unit_event {
 	__u64 skipped; /* the same, see struct data_event */
 };
 
-/* Another process than before reads a socket. */
+/* A queued unit was read, or thrown away. */
+struct read_event {
+	__u8 kind;
+	__u8 place;  /* of the reader's names, READERS: not told */
+	__u16 flags; /* DATA_READ, DATA_DRAINED */
+	__u32 pid;
+	__u64 time;
+	__u64 unit;
+	__u32 tid;
+	__u32 pad;
+};
+
+#define READERS 4 /* places for the names of a socket's readers */
+
+/* Another task than before reads a socket, or has accepted it. */
 struct reader_event {
 	__u8 kind;
-	__u8 pad[3];
+	__u8 place;
+	__u16 pad;
 	__u32 pid;
 	__u64 time;
 	__u64 receiver;
 	__u32 tid;
-	char comm[COMM_LEN];
+	__u32 uid;
+	__u32 gid;
 	__u32 pad2;
+	char comm[COMM_LEN];   /* of the thread group's leader */
+	char thread[COMM_LEN]; /* of the thread itself */
 };
 
 /* A task was inside a send unseen: what was just said of the sender is open. */

@@ -38,8 +38,8 @@ struct end {
 	__u32 peer_uid;
 	__u32 peer_gid;
 	__u32 reader; /* pid of who read last, 0: nobody yet */
-	__u32 reader_tid;
-	__u32 untold; /* user space does not know of that reader */
+	__u32 reader_uid;
+	__u32 reader_gid;
 	char reader_comm[COMM_LEN];
 };
 
@@ -211,8 +211,8 @@ __attribute__((noinline)) int learn_end(__u64 key)
 	if (known && known->number == fresh.number) {
 		fresh.version = (known->version + 2) & ~1U ?: 2;
 		fresh.reader = known->reader;
-		fresh.reader_tid = known->reader_tid;
-		fresh.untold = known->untold;
+		fresh.reader_uid = known->reader_uid;
+		fresh.reader_gid = known->reader_gid;
 		__builtin_memcpy(fresh.reader_comm, known->reader_comm,
 				 COMM_LEN);
 	} else if (st->reader || st->consumed) {
@@ -277,22 +277,20 @@ static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 	return version & 1 || *(volatile __u32 *)&to->version != version;
 }
 
-/* Notes who has read a socket. */
-static __always_inline void set_reader(struct end *end, const char *comm,
-				       bool told)
+/* Notes that the current task has read a socket. */
+static __always_inline void set_reader(struct end *end, const char *comm)
 {
 	const __u64 *new = (const void *)comm, *old = (void *)end->reader_comm;
-	__u64 id = bpf_get_current_pid_tgid();
+	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
 
-	if (end->reader == id >> 32 && old[0] == new[0] && old[1] == new[1]) {
-		if (told)
-			end->untold = 0;
+	if (end->reader == id >> 32 && end->reader_uid == (__u32)ugid &&
+	    end->reader_gid == ugid >> 32 && old[0] == new[0] &&
+	    old[1] == new[1])
 		return;
-	}
 	*(volatile __u32 *)&end->version |= 1;
 	end->reader = id >> 32;
-	end->reader_tid = (__u32)id;
-	end->untold = !told;
+	end->reader_uid = (__u32)ugid;
+	end->reader_gid = ugid >> 32;
 	__builtin_memcpy(end->reader_comm, comm, COMM_LEN);
 	*(volatile __u32 *)&end->version += 1;
 }

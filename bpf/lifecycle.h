@@ -5,6 +5,7 @@
 #include "family.h"
 #include "filter.h"
 #include "message.h"
+#include "readers.h"
 
 /*
  * What happens to sockets besides data: connect, accept, listen, shutdown,
@@ -208,6 +209,7 @@ static __always_inline int on_accepted(long fd)
 	st = socket_of(sk);
 	if (!st)
 		return 0;
+	note_reader(st, end_of((__u64)sk, st), false);
 	return put_life(LIFE_ACCEPT, BPF_CORE_READ(sk, sk_type), st->number,
 			peer, NULL, 0);
 }

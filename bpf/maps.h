@@ -102,12 +102,14 @@ struct socket_state {
 	__u64 pager;	/* pid_tgid of who appends pages, all ones: several */
 	__u32 inside;	/* tasks inside a send */
 	__u32 reader;	/* pid of the last reader */
+	__u32 readers[READERS]; /* those whose names were told, see readers.h */
 	__u8 announced;
 	__u8 disordered; /* some of what it sent was purged out of order */
 	__u8 own;	 /* carries our own output */
 	__u8 barren;	 /* is or was hopeless (filter.h): to begin anew */
 	__u8 closed;	 /* this has been told of */
-	__u8 pad[3];
+	__u8 reading;	 /* place of the last reader */
+	__u8 pad[6];
 };
 
 struct {
@@ -194,13 +196,21 @@ struct {
 	__type(value, __u64); /* struct sock */
 } closings SEC(".maps");
 
-/* What a queued unit is called, by skb, where its order must be told later. */
+/*
+ * What a queued unit is called, by skb, to tell who read it, and in which order
+ * where that is not known before. An skb has its sender until it is freed; what
+ * is left of one whose end was not seen is known by the sender's number.
+ */
 struct queued_unit {
 	__u64 unit;
-	__u64 sock;
+	__u64 sock;   /* struct sock of the sender */
+	__u64 number; /* its socket_state.number */
+	__u64 to;     /* struct sock of the receiver */
 	__u64 entered;
 	__u32 overlap;
-	__u32 confirmed; /* the sender has said that it is queued */
+	__u8 confirmed; /* the sender has said that it is queued */
+	__u8 placed;	/* and its order is known */
+	__u8 pad[2];
 };
 
 struct {

@@ -181,60 +181,6 @@ static __always_inline void fill_sender(struct data_event *e, struct origin *o,
 	__builtin_memcpy(&e->task, &o->task, sizeof(e->task));
 }
 
-static __always_inline struct reader_event *new_reader(__u64 receiver,
-						       __u32 pid, __u32 tid)
-{
-	struct reader_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-
-	if (!e) {
-		count(LOSS_NOTE, 1);
-		return NULL;
-	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->kind = EVENT_READER;
-	e->pid = pid;
-	e->tid = tid;
-	e->time = bpf_ktime_get_boot_ns();
-	e->receiver = receiver;
-	return e;
-}
-
-/* Tells when another process than before reads a socket. */
-static __always_inline void note_reader(struct socket_state *receiver,
-					__u64 sock)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct reader_event *e;
-	struct end *end;
-
-	if (receiver->reader == id >> 32)
-		return;
-	e = new_reader(receiver->number, id >> 32, (__u32)id);
-	if (!e)
-		return;
-	receiver->reader = id >> 32;
-	fill_comm(e->comm);
-	end = filtering ? known_end(sock, receiver) : NULL;
-	if (end)
-		set_reader(end, e->comm, true);
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-}
-
-/* Tells who read last where all that was read then was left out. */
-static __always_inline void tell_reader(struct end *end)
-{
-	struct reader_event *e;
-
-	if (!end->untold)
-		return;
-	e = new_reader(end->number, end->reader, end->reader_tid);
-	if (!e)
-		return;
-	__builtin_memcpy(e->comm, end->reader_comm, COMM_LEN);
-	end->untold = 0;
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-}
-
 /*
  * A unit that is being shown while it waits may be taken meanwhile. Who claims
  * it first tells of it. The one that shows it has copied it before it claims;
@@ -293,6 +239,7 @@ struct freed {
 	struct end *from; /* the sender as the filter knows it, or NULL */
 	struct receiver to;
 	__u8 type;
+	__u8 place; /* of the reader's names, READERS: not told */
 	__u16 flags;
 };
 
@@ -322,20 +269,10 @@ static __always_inline void fill_freed(struct data_event *e, struct freed *f)
 		e->reader_pid = id >> 32;
 		e->reader_tid = (__u32)id;
 		fill_comm(e->reader_comm);
+		if (f->place < READERS)
+			e->flags |= DATA_NAMED | f->place << DATA_PLACE;
 	}
 	__sync_fetch_and_add(&sender->sent, e->total);
-}
-
-/* Notes or tells who reads, for what is not told of its reader itself. */
-static __always_inline void keep_reader(struct data_event *e, struct end *to,
-					bool wanted)
-{
-	if (!filtering || !to)
-		return;
-	if (e->reader_pid)
-		set_reader(to, e->reader_comm, wanted);
-	else if (wanted)
-		tell_reader(to);
 }
 
 /* Leaves it out. */
@@ -368,17 +305,15 @@ static __noinline int take_unit(struct freed *f)
 	if (family_only &&
 	    !is_kept((__u64)BPF_CORE_READ(skb, sk),
 		     receiver ? receiver->inode : 0, e->task.pid, e->flags)) {
-		keep_reader(e, f->to.end, false);
 		return leave_unit(e, f);
 	}
 	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
 	if (w && w->shown && receiver && w->receiver == receiver->number &&
 	    w->index == e->index && (w->settled || !claim_shown(w->shown))) {
-		put_unit_event(EVENT_CONSUMED, e->type, e->flags, w->shown,
-			       e->receiver, e->offset, 0);
+		put_read_event(e->flags & (DATA_READ | DATA_DRAINED), w->shown,
+			       f->place);
 	} else {
 		wanted = is_wanted(e, f->from, f->to.end);
-		keep_reader(e, f->to.end, wanted);
 		if (wanted)
 			done = begin_unit(&job, f->skb);
 		else
@@ -417,6 +352,10 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 					 end_of((__u64)from, sender);
 	find_receiver(&f.to, from, f.type, sender, f.origin, by, released);
 	f.flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
+	f.place = READERS;
+	if (by == BY_CONSUME && f.to.state) /* said, unless it is left out */
+		f.place = note_reader(f.to.state, f.to.end,
+				      !filtering && !family_only);
 	if (gc_reorders && by == BY_KFREE && !released)
 		sender->disordered = 1;
 	if (by == BY_KFREE && !released)
@@ -431,43 +370,50 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	return 0;
 }
 
+/*
+ * Which unit an skb is whose end is seen; 0 if it is none that was told of.
+ * The entry goes: its address is used again at once.
+ */
+static __always_inline __u64 end_unit(struct sk_buff *skb, struct sock *from,
+				      __u64 *to, bool *open)
+{
+	__u64 key = (__u64)skb, sock = (__u64)from;
+	struct queued_unit *u = bpf_map_lookup_elem(&units, &key), unit;
+	struct socket_state *sender;
+
+	if (!u)
+		return 0;
+	unit = *u;
+	bpf_map_delete_elem(&units, &key);
+	sender = bpf_map_lookup_elem(&sockets, &sock);
+	if (unit.sock != sock || !sender || sender->number != unit.number)
+		return 0;
+	*to = unit.to;
+	*open = !unit.placed && (unit.overlap || !unit.confirmed ||
+				 sender->entered != unit.entered);
+	return unit.unit;
+}
+
 /* Beside the send side: who read, and in which order. */
 static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
 				      enum freed_by by)
 {
-	__u64 key = (__u64)skb, sock = (__u64)from;
-	struct socket_state *sender, *receiver;
-	struct queued_unit *u;
-	struct sock *to;
-	bool ring;
+	bool read = by == BY_CONSUME, open = false, ring;
+	__u64 to = 0, unit = end_unit(skb, from, &to, &open);
+	int place = READERS;
 
-	if (inline_queue) {
-		u = bpf_map_lookup_elem(&units, &key);
-		if (u) {
-			struct queued_unit unit = *u;
-
-			bpf_map_delete_elem(&units, &key);
-			sender = bpf_map_lookup_elem(&sockets, &sock);
-			if (unit.sock == sock && sender &&
-			    (unit.overlap || !unit.confirmed ||
-			     sender->entered != unit.entered))
-				put_unit_event(EVENT_CONSUMED, SOCK_STREAM, 0,
-					       unit.unit, 0, 0, 0);
-		}
+	if (read) {
+		if (!unit)
+			to = BPF_CORE_READ(from, sk_type) == SOCK_DGRAM ?
+				     (__u64)syscall_socket(&ring) :
+				     (__u64)peer_of(from);
+		if (to && family_only && in_family())
+			note_used(inode_of((void *)to));
+		if (to)
+			place = note_reader_of(to, unit);
 	}
-	if (by != BY_CONSUME)
-		return 0;
-	to = BPF_CORE_READ(from, sk_type) == SOCK_DGRAM ?
-		     syscall_socket(&ring) :
-		     peer_of(from);
-	if (!to)
-		return 0;
-	if (family_only && in_family())
-		note_used(inode_of(to));
-	key = (__u64)to;
-	receiver = bpf_map_lookup_elem(&sockets, &key);
-	if (receiver)
-		note_reader(receiver, key);
+	if (unit && (read || open))
+		put_read_event(read ? DATA_READ : 0, unit, place);
 	return 0;
 }
 

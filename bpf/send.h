@@ -117,7 +117,7 @@ static __always_inline int put_unit_event(enum event_kind kind, __u8 type,
 	e->kind = kind;
 	e->type = type;
 	e->flags = flags;
-	e->pid = bpf_get_current_pid_tgid() >> 32;
+	e->pad = 0;
 	e->time = bpf_ktime_get_boot_ns();
 	e->unit = unit;
 	e->receiver = receiver;
@@ -137,13 +137,13 @@ static __always_inline bool overlapped(struct call *call,
 /*
  * Notes that the call's pending unit is in the queue. True if its place there
  * is open: others were sending, and it was not read yet. The reader's side
- * tells of every unit that it takes while its place is open.
+ * says of every unit that it takes while its place is open that it was.
  */
 static __always_inline bool confirm(struct call *call, struct socket_state *st)
 {
 	struct queued_unit *u = bpf_map_lookup_elem(&units, &call->skb);
 
-	if (!u || u->unit != call->unit)
+	if (!u || u->unit != call->unit || u->placed)
 		return false;
 	u->confirmed = 1;
 	return overlapped(call, st);
@@ -235,6 +235,12 @@ static __always_inline int on_exit(long result)
 	return 0;
 }
 
+/* Nothing is told of an skb whose address was another's. */
+static __always_inline void forget_unit(__u64 skb)
+{
+	bpf_map_delete_elem(&units, &skb);
+}
+
 static __always_inline void fill_unit(struct job *job, struct sock *from,
 				      struct socket_state *sender,
 				      struct socket_state *receiver,
@@ -271,6 +277,27 @@ static __noinline bool is_sent_wanted(struct job *job, __u64 from,
 	sending = end_of(from, sender);
 	receiving = end_of((__u64)to, receiver);
 	return is_wanted(&job->event, sending, receiving);
+}
+
+/*
+ * Notes what a unit of a call is called, before another can see its skb. A
+ * function of its own, because callers' stacks add up.
+ */
+static __noinline int note_unit(struct call *call, __u64 skb, __u64 unit,
+				__u64 to, bool placed)
+{
+	struct queued_unit u = {};
+
+	u.unit = unit;
+	u.sock = call->sock;
+	u.number = call->number;
+	u.to = to;
+	u.entered = call->entered;
+	u.overlap = call->overlap;
+	u.placed = placed;
+	if (bpf_map_update_elem(&units, &skb, &u, BPF_ANY))
+		count(LOSS_MAP, 1);
+	return 0;
 }
 
 /* list is about to get skb at its end. */
@@ -316,10 +343,13 @@ static __always_inline int on_queue(struct sk_buff_head *list,
 		fill_unit(&job, to, sender, receiver, call->message, len);
 		job.event.offset = sender->sent;
 		job.event.index = receiver->ready;
-		if (is_sent_wanted(&job, call->sock, sender, to, receiver))
-			put_unit(&job, skb);
-		else
+		if (!is_sent_wanted(&job, call->sock, sender, to, receiver)) {
+			forget_unit((__u64)skb);
 			skip_bytes(sender, len);
+		} else if (put_unit(&job, skb) == HANDED_OVER) {
+			note_unit(call, (__u64)skb, job.event.unit, (__u64)to,
+				  true);
+		}
 	}
 	__sync_fetch_and_add(&receiver->ready, 1);
 	__sync_fetch_and_add(&sender->sent, len);
@@ -334,23 +364,6 @@ static __always_inline int on_fill(struct sk_buff *skb)
 
 	if (call)
 		call->skb = (__u64)skb;
-	return 0;
-}
-
-/*
- * Notes what the call's pending unit is called. A function of its own, because
- * callers' stacks add up.
- */
-static __noinline int note_unit(struct call *call)
-{
-	struct queued_unit unit = {};
-
-	unit.unit = call->unit;
-	unit.sock = call->sock;
-	unit.entered = call->entered;
-	unit.overlap = call->overlap;
-	if (bpf_map_update_elem(&units, &call->skb, &unit, BPF_ANY))
-		count(LOSS_MAP, 1);
 	return 0;
 }
 
@@ -392,10 +405,11 @@ static __always_inline int on_filled(long err)
 	call->unit_len = job.event.total;
 	call->unwanted =
 		!is_sent_wanted(&job, call->sock, sender, to, receiver);
-	if (call->unwanted)
+	if (call->unwanted) {
+		forget_unit((__u64)skb);
 		return 0;
-	if (inline_queue)
-		note_unit(call);
+	}
+	note_unit(call, (__u64)skb, call->unit, (__u64)to, !inline_queue);
 	put_unit(&job, skb);
 	return 0;
 }
@@ -410,6 +424,29 @@ static __always_inline int on_readable(struct sock *to)
 	if (call && call->unit && peer_of((void *)call->sock) == to)
 		tell_queued(call, to, 0);
 	return 0;
+}
+
+/*
+ * Notes what a page that was added to an skb is called, in place of what the
+ * skb was called before. 1 if that was a unit too: they are read as one.
+ */
+static __noinline int note_page(__u64 skb, __u64 unit, __u64 from,
+				struct socket_state *sender, __u64 to)
+{
+	struct queued_unit u = {}, *before;
+	int joined;
+
+	before = bpf_map_lookup_elem(&units, &skb);
+	joined = before && before->sock == from &&
+		 before->number == sender->number;
+	u.unit = unit;
+	u.sock = from;
+	u.number = sender->number;
+	u.to = to;
+	u.placed = 1;
+	if (bpf_map_update_elem(&units, &skb, &u, BPF_ANY))
+		count(LOSS_MAP, 1);
+	return joined;
 }
 
 /* A page was added to an skb of a stream by sendpage (up to v6.4). */
@@ -444,6 +481,9 @@ static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 		skip_bytes(sender, size);
 		return 0;
 	}
+	if (note_page((__u64)skb, job.event.unit, (__u64)from, sender,
+		      (__u64)to))
+		job.event.flags |= DATA_JOINED;
 	at = page_address(page);
 	count(COUNT_UNITS, 1);
 	if (bpf_map_update_elem(&jobs, &key, &job, BPF_ANY)) {

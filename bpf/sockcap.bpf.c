@@ -16,6 +16,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const struct socket_event *layout_socket;
 const struct unit_event *layout_unit;
 const struct reader_event *layout_reader;
+const struct read_event *layout_read;
 const struct doubt_event *layout_doubt;
 const struct life_event *layout_life;
 

@@ -151,6 +151,7 @@ const (
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
 	sockcapVarLayoutDoubt                   = "layout_doubt"
 	sockcapVarLayoutLife                    = "layout_life"
+	sockcapVarLayoutRead                    = "layout_read"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
@@ -366,6 +367,7 @@ type sockcapVariableSpecs struct {
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
+	LayoutRead         *ebpf.VariableSpec `ebpf:"layout_read"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
@@ -498,6 +500,7 @@ type sockcapVariables struct {
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
+	LayoutRead         *ebpf.Variable `ebpf:"layout_read"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`

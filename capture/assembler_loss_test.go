@@ -171,8 +171,9 @@ func TestOffsetsOfPlaced(t *testing.T) {
 	}
 	tell(bpf.KindQueued, 1, 0, bpf.DataOverlap)
 	tell(bpf.KindQueued, 2, 5, bpf.DataOverlap)
-	tell(bpf.KindConsumed, 2, 0, 0)
-	tell(bpf.KindConsumed, 1, 0, 0)
+	for _, at := range []uint64{2, 1} {
+		s.take(&bpf.Event{Kind: bpf.KindConsumed, Read: bpf.Read{Unit: at<<22 | 7, Time: 9}})
+	}
 	s.sends(2, 3, 8, "x", 0)
 	var got []string
 	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {

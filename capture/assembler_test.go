@@ -76,6 +76,9 @@ func (b *bench) tell(f func(*bpf.Unit), name string, flags uint16) {
 	f(&bpf.Unit{Unit: b.units[name], Flags: flags, Time: uint64(b.clock), Offset: 77})
 }
 
+// read is consumed, told as the others are.
+func (b *bench) read(e *bpf.Unit) { b.consumed(&bpf.Read{Unit: e.Unit, Time: e.Time}) }
+
 func (b *bench) wait(d time.Duration) {
 	b.clock += int64(d)
 	b.expire(false)
@@ -195,7 +198,7 @@ func TestQueuedTells(t *testing.T) {
 func TestUnknownUnits(t *testing.T) {
 	b := newBench(99)
 	for range 2 {
-		for _, f := range []func(*bpf.Unit){b.queued, b.canceled, b.consumed} {
+		for _, f := range []func(*bpf.Unit){b.queued, b.canceled, b.read} {
 			b.tell(f, "never seen", bpf.DataOverlap)
 			b.tell(f, "a", bpf.DataOverlap)
 		}
@@ -220,13 +223,13 @@ func TestOverlap(t *testing.T) {
 			b.tell(b.queued, "a", overlap)
 			b.tell(b.queued, "b", overlap)
 			b.tell(b.queued, "c", overlap)
-			b.tell(b.consumed, "c", 0)
-			b.tell(b.consumed, "a", 0)
-			b.tell(b.consumed, "b", 0)
+			b.tell(b.read, "c", 0)
+			b.tell(b.read, "a", 0)
+			b.tell(b.read, "b", 0)
 		}, []string{"c:c", "a:a", "b:b"}},
 		{"read before the senders say that it is queued", func(b *bench) {
-			b.tell(b.consumed, "b", 0)
-			b.tell(b.consumed, "c", 0)
+			b.tell(b.read, "b", 0)
+			b.tell(b.read, "c", 0)
 			b.tell(b.queued, "b", overlap)
 			b.tell(b.queued, "c", 0)
 			b.tell(b.queued, "a", 0)
@@ -234,13 +237,13 @@ func TestOverlap(t *testing.T) {
 		{"one fails", func(b *bench) {
 			b.tell(b.queued, "b", overlap)
 			b.tell(b.queued, "c", overlap)
-			b.tell(b.consumed, "c", 0)
+			b.tell(b.read, "c", 0)
 			b.tell(b.canceled, "a", 0)
-			b.tell(b.consumed, "b", 0)
+			b.tell(b.read, "b", 0)
 		}, []string{"c:c", "b:b"}},
 		{"canceled, and its memory read as another's", func(b *bench) {
 			b.tell(b.canceled, "a", 0)
-			b.tell(b.consumed, "a", 0)
+			b.tell(b.read, "a", 0)
 			b.tell(b.queued, "b", 0)
 			b.tell(b.queued, "c", 0)
 		}, []string{"b:b", "c:c"}},
@@ -258,9 +261,9 @@ func TestOverlap(t *testing.T) {
 			for _, name := range []string{"a", "b", "c"} {
 				b.tell(b.queued, name, overlap)
 			}
-			b.tell(b.consumed, "b", 0)
+			b.tell(b.read, "b", 0)
 			b.wait(settleTime + 1)
-			b.tell(b.consumed, "c", 0) // too late
+			b.tell(b.read, "c", 0) // too late
 		}, []string{"b:b", "a:a?", "c:c?"}},
 		{"the capture ends", func(b *bench) {
 			b.tell(b.queued, "a", overlap)
@@ -289,11 +292,11 @@ func TestOverlapBehind(t *testing.T) {
 	b.pending("b", 2)
 	b.tell(b.queued, "a", bpf.DataOverlap)
 	b.tell(b.queued, "b", bpf.DataOverlap)
-	b.tell(b.consumed, "b", 0)
+	b.tell(b.read, "b", 0)
 	b.want(t)
 	b.hand("first", 9, "1|2|", 0)
 	b.want(t, "first:12", "b:b")
-	b.tell(b.consumed, "a", 0)
+	b.tell(b.read, "a", 0)
 	b.want(t, "first:12", "b:b", "a:a")
 	b.idle(t)
 }

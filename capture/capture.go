@@ -86,6 +86,7 @@ type Session struct {
 	newest  int64         // boot time of the newest data that was read
 	stats   liveStats
 	waiting waiting
+	unread  *generations[uint64, *reading] // by the unit's number
 	losses  losses
 	closing closing
 
@@ -121,7 +122,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		filter: newExprFilter(o.Filter),
 		self:   uint32(os.Getpid()),
 		clock:  newClock(), sockets: newSockets(),
-		waiting: waiting{shown: newGenerations[uint64, shownUnit](maxWaiting)},
+		unread: newGenerations[uint64, *reading](maxUnread),
 	}
 	if progs.filter.names() && progs.filter.keep != nil {
 		if s.names, err = newNameTable(progs); err != nil {
@@ -240,10 +241,9 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindCanceled:
 		s.units.canceled(&e.Unit)
 	case bpf.KindConsumed:
-		s.units.consumed(&e.Unit)
-		s.wasRead(&e.Unit)
+		s.wasRead(&e.Read)
 	case bpf.KindReader:
-		s.sockets.of(e.Reader.Receiver).read(&e.Reader)
+		s.sockets.of(e.Reader.Receiver).named(&e.Reader)
 	case bpf.KindDoubt:
 		s.sockets.of(e.Doubt.Sender).doubted = e.Doubt.Time
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
@@ -317,8 +317,9 @@ func (s *Session) release(u *unit) {
 		p.Time = s.clock.wall(t)
 	}
 	to.last = t
-	if h.Flags&bpf.DataWaiting != 0 {
-		s.waiting.shown.put(h.Unit, shownUnit{*p, from, to})
+	var r *reading
+	if u.awaits() {
+		r = s.order.reading()
 	}
 	kept := false
 	packets(p, u, func(p *pcapng.Packet) {
@@ -331,8 +332,11 @@ func (s *Session) release(u *unit) {
 		s.stats.lostBytes.Add(from.lost)
 		from.lost, from.skipped, dropped = 0, 0, 0
 		kept = true
-		s.order.put(t, h.Sender, p)
+		s.order.hold(t, h.Sender, p, r)
 	})
+	if r != nil && kept {
+		s.await(u, r)
+	}
 	s.losses.carry += dropped
 	s.count(p, kept)
 }
@@ -403,10 +407,12 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 		}
 	}
 	if h.ReaderPid != 0 {
-		to.read(&bpf.Reader{Pid: h.ReaderPid, Tid: h.ReaderTid, Comm: h.ReaderComm})
-		p.Reader = &pcapng.Endpoint{PID: h.ReaderPid, TID: h.ReaderTid, Comm: to.readerComm}
+		p.Reader = to.readBy(h.ReaderPid, h.ReaderTid, readerPlace(h.Flags), func(uint32) string { return cString(h.ReaderComm[:]) })
 	}
 	p.Peer = s.sockets.peer(from, to)
+	if r := &u.read; r.Flags&bpf.DataRead != 0 {
+		setReader(p, s.sockets.reader(to, r), waited(h.Time, r.Time))
+	}
 	switch {
 	case h.Flags&bpf.DataRead != 0:
 		p.Stamp = pcapng.StampRead

@@ -26,6 +26,7 @@ func (s *Session) live(l *bpf.Life) {
 	case bpf.LifeConnecting:
 		begun := *l
 		from.connecting = &begun
+		from.made(&l.Task)
 	case bpf.LifeQuit:
 		from.connecting = nil
 	case bpf.LifeConnect:

@@ -30,7 +30,7 @@ func newLifeBench(t *testing.T, expr string) *lifeBench {
 	}
 	s := &Session{sockets: newSockets(), paths: newPathFilter(filter.Paths{}, nil), filter: newExprFilter(e)}
 	s.sockets.comm = func(uint32) string { return "" }
-	s.waiting.shown = newGenerations[uint64, shownUnit](maxWaiting)
+	s.unread = newGenerations[uint64, *reading](maxUnread)
 	s.units = newAssembler(s.sockets, 1<<32-1, bootTime, s.release)
 	b := &lifeBench{Session: s, t: t, time: uint64(bootTime())}
 	b.socket(bpf.Socket{Socket: 1, Peer: 2, Inode: 101})

@@ -388,8 +388,10 @@ func (l *lowering) task(s step, yes, no, unknown string) {
 	if field == "pid" {
 		l.put(number(s.Number), asm.JEq.Reg(asm.R0, asm.R6, yes))
 		l.jump(no)
-	} else { // known of the one who made the socket
-		l.put(l.load(asm.R7, asm.R2, "end.peer_pid", asm.Word), asm.JNE.Reg(asm.R0, asm.R7, no))
+	} else { // known of the last reader that was told of
+		l.put(l.load(asm.R7, asm.R3, "end.reader", asm.Word), asm.JNE.Reg(asm.R0, asm.R7, unknown),
+			l.load(asm.R0, asm.R3, "end.reader_"+field, asm.Word), number(s.Number), asm.JEq.Reg(asm.R0, asm.R6, yes))
+		l.jump(no)
 	}
 	l.begin(nobody)
 	l.put(l.load(asm.R0, asm.R2, "end.peer_"+field, asm.Word), number(s.Number), asm.JEq.Reg(asm.R0, asm.R6, yes))

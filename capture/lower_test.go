@@ -70,12 +70,17 @@ func someEvent(r *rand.Rand, o *Options, k *kernelFilter) *kernelEvent {
 		d.Task = bpf.Task{}
 	}
 	if t := task(); r.IntN(2) == 0 {
-		e.reader = bpf.Reader{Pid: t.Pid, Comm: t.Comm}
-		e.to.read(&e.reader)
+		e.reader = bpf.Reader{Pid: t.Pid, Uid: t.Uid, Gid: t.Gid, Comm: t.Comm}
+		e.to.named(&e.reader)
 		e.forgotten = r.IntN(5) == 0
 	}
 	if t := task(); d.Flags&bpf.DataRead != 0 {
 		d.ReaderPid, d.ReaderComm = t.Pid, t.Comm
+		if e.forgotten = r.IntN(5) == 0; !e.forgotten {
+			e.reader = bpf.Reader{Pid: t.Pid, Uid: t.Uid, Gid: t.Gid, Comm: t.Comm}
+			e.to.named(&e.reader)
+			d.Flags |= bpf.DataNamed
+		}
 	}
 	e.noEnd = r.IntN(9) == 0
 	for i, s := range []*socket{e.from, e.to} {
@@ -147,6 +152,8 @@ func (e *kernelEvent) memory(t testing.TB, fields map[string]int16) []byte {
 		u64(at+int(fields["end.inode"]), s.Inode)
 		if i == 1 {
 			u32(at, "end.reader", e.reader.Pid)
+			u32(at, "end.reader_uid", e.reader.Uid)
+			u32(at, "end.reader_gid", e.reader.Gid)
 			copy(m[at+int(fields["end.reader_comm"]):], e.reader.Comm[:])
 			if e.forgotten {
 				u32(at, "end.reader", 0xffffffff)

@@ -12,12 +12,13 @@ const orderWindow = 50 * time.Millisecond
 
 // order gives packets of all connections by time.
 type order struct {
-	items   ordered
-	window  int64 // ns
-	seq     uint64
-	free    []*pcapng.Packet
-	pending []*pcapng.Packet
-	last    int64 // time of the last that was given
+	items    ordered
+	window   int64 // ns
+	seq      uint64
+	free     []*pcapng.Packet
+	given    orderedPacket // the last one
+	readings []*reading    // to be used again
+	last     int64         // time of the last that was given
 }
 
 type orderedPacket struct {
@@ -25,6 +26,7 @@ type orderedPacket struct {
 	seq    uint64
 	sender uint64 // the kernel side's number of the sending socket
 	packet *pcapng.Packet
+	unread *reading // what it is a packet of, nil: nothing that is to be read
 }
 
 // ordered is a binary heap, the first packet at its root. (container/heap
@@ -75,7 +77,10 @@ func (o *ordered) pop() orderedPacket {
 }
 
 // put adds a copy of p, its bytes too.
-func (o *order) put(t int64, sender uint64, p *pcapng.Packet) {
+func (o *order) put(t int64, sender uint64, p *pcapng.Packet) { o.hold(t, sender, p, nil) }
+
+// hold is put of a packet that may still learn who reads it.
+func (o *order) hold(t int64, sender uint64, p *pcapng.Packet, unread *reading) {
 	var held *pcapng.Packet
 	if n := len(o.free); n > 0 {
 		held, o.free = o.free[n-1], o.free[:n-1]
@@ -86,26 +91,83 @@ func (o *order) put(t int64, sender uint64, p *pcapng.Packet) {
 	*held = *p
 	held.Data = data
 	o.seq++
-	o.items.push(orderedPacket{t, o.seq, sender, held})
+	o.items.push(orderedPacket{t, o.seq, sender, held, unread})
+	if unread != nil {
+		unread.packets = append(unread.packets, held)
+		unread.left++
+	}
 }
 
 // next takes the first packet whose time has come; nil if there is none yet.
 // It is valid until the next call.
 func (o *order) next(now int64, all bool) *pcapng.Packet {
-	if len(o.pending) > 0 {
-		if p := o.pending[0]; cap(p.Data) <= keepBuffer && len(o.free) < keepBuffers {
-			o.free = append(o.free, p)
-		}
-		o.pending = o.pending[:0]
-	}
+	o.reuse()
 	if len(o.items) == 0 || (!all && o.items[0].time > now-o.window) {
 		return nil
 	}
 	first := o.items.pop()
 	p := first.packet
 	o.last = max(o.last, first.time)
-	o.pending = append(o.pending, p)
+	o.given = first
+	if first.unread != nil {
+		first.unread.out = true
+	}
 	return p
+}
+
+// reuse takes back the packet that was given last, unless more is to be said of
+// it.
+func (o *order) reuse() {
+	p, r := o.given.packet, o.given.unread
+	o.given = orderedPacket{}
+	if p == nil {
+		return
+	}
+	if r == nil {
+		o.recycle(p)
+		return
+	}
+	r.left--
+	if !r.done && p == r.packets[0] {
+		p.Data, r.kept = nil, p
+	} else {
+		o.recycle(p)
+	}
+	o.settle(r)
+}
+
+func (o *order) recycle(p *pcapng.Packet) {
+	if cap(p.Data) <= keepBuffer && len(o.free) < keepBuffers {
+		o.free = append(o.free, p)
+	}
+}
+
+// forget says that nothing more is to be said of a unit's packets.
+func (o *order) forget(r *reading) {
+	r.done = true
+	if r.kept != nil {
+		o.recycle(r.kept)
+		r.kept = nil
+	}
+	o.settle(r)
+}
+
+// settle takes back what nobody needs any more.
+func (o *order) settle(r *reading) {
+	if r.done && r.left == 0 && len(o.readings) < keepBuffers {
+		o.readings = append(o.readings, r)
+	}
+}
+
+// reading is an empty one.
+func (o *order) reading() *reading {
+	if n := len(o.readings); n > 0 {
+		r := o.readings[n-1]
+		o.readings = o.readings[:n-1]
+		*r = reading{packets: r.packets[:0]}
+		return r
+	}
+	return &reading{}
 }
 
 // drop notes on the first packet since a boot time that n were lost before it;

@@ -120,7 +120,7 @@ func TestOrderMany(t *testing.T) {
 			t.Fatalf("at %d, -want +got:\n%s", now, diff)
 		}
 	}
-	if n := len(o.free) + len(o.items) + len(o.pending); n > 100 {
+	if n := len(o.free) + len(o.items); n > 100 {
 		t.Errorf("%d packets are kept, at most 48 or so were held at once", n)
 	}
 }
@@ -164,7 +164,7 @@ func TestOrderDrop(t *testing.T) {
 func newTestSession(names ...string) *Session {
 	s := &Session{
 		paths: newPathFilter(filter.NewPaths(names), names), sockets: newSockets(),
-		waiting: waiting{shown: newGenerations[uint64, shownUnit](10)},
+		unread: newGenerations[uint64, *reading](10),
 	}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.units = newAssembler(s.sockets, 1<<32-1, func() int64 { return 0 }, s.release)
@@ -277,37 +277,6 @@ func TestReceiversOrder(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s at %d, own %d", p.Data, p.Time.UnixNano(), own))
 	}
 	if diff := cmp.Diff([]string{"c at 95, own 0", "a at 100, own 0", "b at 100, own 90"}, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-// TestWasRead: of a unit that was shown waiting, only the reading is told
-// later, once, and nothing if it was thrown away.
-func TestWasRead(t *testing.T) {
-	s := newTestSession()
-	s.sockets.comm = func(pid uint32) string { return fmt.Sprint("comm of ", pid) }
-	s.sends(2, 10, 0, "read", bpf.DataWaiting)
-	s.sends(2, 20, 4, "purged", bpf.DataWaiting)
-	for range 2 {
-		s.take(&bpf.Event{Kind: bpf.KindConsumed, Unit: bpf.Unit{Flags: bpf.DataRead, Pid: 5, Time: 30, Unit: 10<<22 | 7, Receiver: 2}})
-		s.take(&bpf.Event{Kind: bpf.KindConsumed, Unit: bpf.Unit{Flags: bpf.DataWaiting, Pid: 5, Time: 40, Unit: 20<<22 | 7, Receiver: 2}})
-	}
-	var got []string
-	var message uint64
-	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
-		text := fmt.Sprintf("%d %q stamp %d at %d", p.Event, p.Data, p.Stamp, p.Time.UnixNano())
-		if p.Reader != nil {
-			text += fmt.Sprintf(" by %d %s", p.Reader.PID, p.Reader.Comm)
-			if p.Message != message {
-				t.Errorf("message %d was read, want %d", p.Message, message)
-			}
-		} else if message == 0 {
-			message = p.Message
-		}
-		got = append(got, text)
-	}
-	want := []string{`1 "read" stamp 2 at 10`, `1 "purged" stamp 2 at 20`, `2 "" stamp 1 at 30 by 5 comm of 5`}
-	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

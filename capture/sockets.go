@@ -28,17 +28,19 @@ type socket struct {
 	left    uint64 // bytes that the kernel side has left out, as of the last unit
 	queue   []*unit
 
-	reader     bpf.Reader
-	readerComm string
-	task       bpf.Task // last sender, whose names are
-	comm       string
-	thread     string
-	sends      []send // the last of each task that sends here
-	oldest     int    // of these, where a further task's goes when there are maxSends
-	peerComm   string
-	peerPID    uint32 // whose name peerComm is
-	wanted     verdict
-	nowhere    *socket // stands for receivers that are not known
+	reader   *pcapng.Endpoint              // who read it last, or has accepted it; nil: not known
+	readers  [bpf.Readers]*pcapng.Endpoint // those with names, as the kernel side numbers them
+	maker    *pcapng.Endpoint              // who called connect on it, nil: not known
+	lastUnit uint64                        // that was handed out before it was read
+	task     bpf.Task                      // last sender, whose names are
+	comm     string
+	thread   string
+	sends    []send // the last of each task that sends here
+	oldest   int    // of these, where a further task's goes when there are maxSends
+	peerComm string
+	peerPID  uint32 // whose name peerComm is
+	wanted   verdict
+	nowhere  *socket // stands for receivers that are not known
 
 	connecting *bpf.Life // a connect that has begun, of which no packet tells yet
 	closing    *bpf.Life // its close, which waits for what it sent to be taken
@@ -224,32 +226,29 @@ func cString(b []byte) string {
 }
 
 // peer describes the process at the other end of from, as best known: who
-// read there last, else who made that end.
+// read there last, else who accepted it, else who made that end.
 func (t *sockets) peer(from, to *socket) pcapng.Endpoint {
-	e := pcapng.Endpoint{
-		PID: to.reader.Pid, TID: to.reader.Tid, Comm: to.readerComm,
-		UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: to.info.Inode,
-	}
-	if e.PID != 0 {
-		if e.PID == from.info.PeerPid {
-			e.UID, e.GID = from.info.PeerUid, from.info.PeerGid
-		}
+	if to.reader != nil {
+		e := *to.reader
+		e.Inode = to.info.Inode
 		return e
 	}
-	e.PID, e.UID, e.GID = from.info.PeerPid, from.info.PeerUid, from.info.PeerGid
-	if e.PID != 0 && from.peerPID != e.PID {
-		from.peerPID, from.peerComm = e.PID, t.comm(e.PID)
-	}
-	if e.PID != 0 {
+	e := pcapng.Endpoint{PID: from.info.PeerPid, UID: from.info.PeerUid, GID: from.info.PeerGid, Inode: to.info.Inode}
+	switch m := to.maker; {
+	case e.PID == 0:
+	case m != nil && m.PID == e.PID:
+		e.TID, e.Comm, e.Thread = m.TID, m.Comm, m.Thread
+	default:
+		if from.peerPID != e.PID {
+			from.peerPID, from.peerComm = e.PID, t.comm(e.PID)
+		}
 		e.Comm = from.peerComm
 	}
 	return e
 }
 
-// read notes who reads a socket.
-func (s *socket) read(r *bpf.Reader) {
-	if r.Comm != s.reader.Comm || s.readerComm == "" {
-		s.readerComm = cString(r.Comm[:])
-	}
-	s.reader = *r
+// made notes who connects with a socket.
+func (s *socket) made(task *bpf.Task) {
+	comm, thread := s.names(task)
+	s.maker = &pcapng.Endpoint{PID: task.Pid, TID: task.Tid, UID: task.Uid, GID: task.Gid, Comm: comm, Thread: thread}
 }

@@ -160,6 +160,11 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func name(text string) (b [bpf.CommLen]byte) {
+	copy(b[:], text)
+	return b
+}
+
 // TestPeer: the other end's process is who read there last, else who made it,
 // of whom the name is asked for once.
 func TestPeer(t *testing.T) {
@@ -185,10 +190,13 @@ func TestPeer(t *testing.T) {
 	if !slices.Equal(asked, []uint32{500}) {
 		t.Errorf("asked for the names of %d", asked)
 	}
-	r := bpf.Reader{Pid: 600, Tid: 601}
-	copy(r.Comm[:], "reader")
-	to.read(&r)
-	want = pcapng.Endpoint{PID: 600, TID: 601, UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: 22, Comm: "reader"}
+	to.made(&bpf.Task{Pid: 500, Tid: 501, Comm: name("client"), Thread: name("of-it")})
+	want = pcapng.Endpoint{PID: 500, TID: 501, UID: 1000, GID: 1001, Inode: 22, Comm: "client", Thread: "of-it"}
+	if got := s.peer(from, to); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	to.named(&bpf.Reader{Pid: 600, Tid: 601, Uid: 7, Gid: 8, Comm: name("reader"), Thread: name("reader")})
+	want = pcapng.Endpoint{PID: 600, TID: 601, UID: 7, GID: 8, Inode: 22, Comm: "reader"}
 	if got := s.peer(from, to); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

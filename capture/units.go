@@ -30,6 +30,8 @@ type unit struct {
 	unsure   bool // its place was not settled in time
 	placed   bool // its place was found by the order of reading
 
+	read bpf.Read // who has read it while its place was open; Unit 0: not yet
+
 	life *bpf.Life // no unit at all, but what happened to from behind all these
 }
 
@@ -182,9 +184,9 @@ func (a *assembler) canceled(e *bpf.Unit) {
 
 // consumed notes that the reader took a unit: of all that stand in its queue
 // with an open place it was the first.
-func (a *assembler) consumed(e *bpf.Unit) {
+func (a *assembler) consumed(e *bpf.Read) {
 	u := a.open[e.Unit]
-	if u == nil || u.place == placeNone {
+	if u == nil || u.place == placeNone || u.place == placeFirst {
 		return
 	}
 	if u.place == placePending {

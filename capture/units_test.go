@@ -40,7 +40,7 @@ func TestAnyOrder(t *testing.T) {
 				unread = append(unread, names...)
 			} else {
 				for _, name := range unread { // read before anyone else writes
-					b.tell(b.consumed, name, 0)
+					b.tell(b.read, name, 0)
 				}
 				unread = nil
 			}
@@ -51,12 +51,12 @@ func TestAnyOrder(t *testing.T) {
 				want = append(want, name+":"+name+"-end")
 			}
 			for len(unread) > 0 && random.IntN(3) > 0 {
-				b.tell(b.consumed, unread[0], 0)
+				b.tell(b.read, unread[0], 0)
 				unread = unread[1:]
 			}
 		}
 		for _, name := range unread {
-			b.tell(b.consumed, name, 0)
+			b.tell(b.read, name, 0)
 		}
 		b.want(t, want...)
 		b.idle(t)

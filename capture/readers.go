@@ -1,0 +1,163 @@
+package capture
+
+import (
+	"time"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// maxUnread bounds what is remembered of units that nobody has read yet. Of
+// those beyond, the oldest, their reading is not told.
+const maxUnread = 65536
+
+// reading is a unit that was handed out, or is about to be, before it was read.
+type reading struct {
+	packets  []*pcapng.Packet // its own, held back by the order window
+	from, to *socket
+	queued   uint64 // boot time, 0 if unknown
+	joined   uint64 // the unit before it in the same skb, read with it; 0: none
+	left     int    // packets that were not handed out yet
+	out      bool   // one was: of them only the first is kept, without payload
+	kept     *pcapng.Packet
+	done     bool // it was read, or thrown away
+}
+
+// named takes who reads a socket, or has accepted it, with the names.
+func (s *socket) named(r *bpf.Reader) {
+	e := &pcapng.Endpoint{
+		PID: r.Pid, TID: r.Tid, UID: r.Uid, GID: r.Gid,
+		Comm: cString(r.Comm[:]), Thread: cString(r.Thread[:]),
+	}
+	if e.Thread == e.Comm {
+		e.Thread = ""
+	}
+	s.readers[r.Place%bpf.Readers], s.reader = e, e
+}
+
+// readerPlace is where the names of a unit's reader are, by its flags.
+func readerPlace(flags uint16) uint8 {
+	if flags&bpf.DataNamed == 0 {
+		return bpf.Readers
+	}
+	return uint8(flags >> bpf.DataPlace)
+}
+
+// readBy takes who has read a socket, named in place if that is below
+// [bpf.Readers], else by comm. The result is not to be changed.
+func (s *socket) readBy(pid, tid uint32, place uint8, comm func(pid uint32) string) *pcapng.Endpoint {
+	if place < bpf.Readers {
+		if r := s.readers[place]; r != nil && r.PID == pid && r.TID == tid {
+			s.reader = r
+			return r
+		}
+	}
+	name := comm(pid)
+	if r := s.reader; r == nil || r.PID != pid || r.TID != tid || r.Comm != name {
+		s.reader = &pcapng.Endpoint{PID: pid, TID: tid, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: name}
+	}
+	return s.reader
+}
+
+// reader is who has read a unit, sent to a socket.
+func (t *sockets) reader(to *socket, e *bpf.Read) *pcapng.Endpoint {
+	return to.readBy(e.Pid, e.Tid, e.Place, func(pid uint32) string {
+		if r := to.reader; r != nil && r.PID == pid {
+			return r.Comm
+		}
+		return t.comm(pid)
+	})
+}
+
+// awaits says whether a unit was handed over before it was read. (One that is
+// no data of the send side and is not pending was thrown away unread.)
+func (u *unit) awaits() bool {
+	waiting := u.head.Flags&bpf.DataWaiting != 0
+	return u.read.Unit == 0 && u.head.Flags&bpf.DataRead == 0 && (!waiting || u.head.Flags&bpf.DataPending != 0)
+}
+
+// await remembers a unit until it is read.
+func (s *Session) await(u *unit, r *reading) {
+	r.from, r.to, r.queued = u.from, u.to, u.head.Time
+	if u.head.Flags&bpf.DataWaiting != 0 {
+		r.queued = u.head.Queued
+	}
+	if u.head.Flags&bpf.DataJoined != 0 {
+		r.joined = u.from.lastUnit
+	}
+	u.from.lastUnit = u.head.Unit
+	s.unread.put(u.head.Unit, r)
+}
+
+// wasRead takes word that a unit was read, or thrown away.
+func (s *Session) wasRead(e *bpf.Read) {
+	if u := s.units.open[e.Unit]; u != nil {
+		from := u.from
+		u.read = *e // its packets will say so
+		s.units.consumed(e)
+		if e.Flags&bpf.DataDrained != 0 {
+			s.drained(from)
+		}
+		return
+	}
+	for unit := e.Unit; unit != 0; {
+		r, ok := s.unread.get(unit)
+		if !ok {
+			return
+		}
+		s.unread.remove(unit)
+		if e.Flags&bpf.DataDrained != 0 {
+			s.drained(r.from)
+		}
+		if e.Flags&bpf.DataRead != 0 {
+			s.tellRead(r, e)
+		}
+		unit = r.joined
+		s.order.forget(r)
+	}
+}
+
+// tellRead says in a unit's packets who has read it, or by a packet of its own
+// if they are gone and that is news.
+func (s *Session) tellRead(r *reading, e *bpf.Read) {
+	reader := s.sockets.reader(r.to, e)
+	latency := waited(r.queued, e.Time)
+	if !r.out {
+		for _, p := range r.packets {
+			setReader(p, reader, latency)
+		}
+		return
+	}
+	p := r.packets[0]
+	if reader.PID == p.Peer.PID && latency < orderWindow && p.Stamp == pcapng.StampQueued {
+		return
+	}
+	p.Event, p.Len, p.Lost, p.Skipped, p.DropCount = pcapng.EventRead, 0, 0, 0, 0
+	p.More, p.Continued, p.Truncated, p.Stamp = false, false, false, pcapng.StampRead
+	setReader(p, reader, latency)
+	t := int64(e.Time)
+	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
+	if t < s.order.last {
+		p.OwnTime, t = p.Time, s.order.last
+		p.Time = s.clock.wall(t)
+	}
+	if s.filter.keeps(p, r.from, r.to) {
+		s.order.put(t, 0, p)
+	}
+}
+
+// setReader notes in a packet who has read it: that is its peer, too.
+func setReader(p *pcapng.Packet, reader *pcapng.Endpoint, latency time.Duration) {
+	inode := p.Peer.Inode
+	p.Peer, p.Reader, p.Latency = *reader, reader, latency
+	p.Peer.Inode = inode
+}
+
+// waited is the time from queueing to reading. What is read while its sender
+// has not said yet that it is queued has not waited: as little as can be said.
+func waited(queued, read uint64) time.Duration {
+	if queued == 0 {
+		return 0
+	}
+	return time.Duration(max(int64(read-queued), 1))
+}
