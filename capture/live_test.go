@@ -128,6 +128,9 @@ func compareTruths(t *testing.T, o Options, truths []*workload.Truth, packets []
 	var exact, marked, wrong int
 	for _, truth := range truths {
 		r := workload.Compare(truth, packets)
+		if r.Unread > 0 && !skipped {
+			t.Errorf("unread: %v", r)
+		}
 		switch {
 		case r.Verdict == workload.Exact:
 			exact++

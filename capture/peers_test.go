@@ -23,7 +23,8 @@ func defects() []defect {
 		{3, "iovecs beyond the 10th or 36th lost", []string{"stream-writev", "dgram-connected", "seqpacket"}, nil},
 		{4, "payload beyond 50 KiB cut, pages mixed up", []string{"stream-sizes", "dgram-sendto", "seqpacket"}, tests(TestLargeUnits, TestSnaplen)},
 		{5, "time taken in user space", []string{"stream-small", "procs-pingpong", "dgram-unread"}, tests(TestWaiting)},
-		{6, "the peer is who listened", []string{"procs-prefork", "procs-passed", "procs-early"}, nil},
+		{6, "the peer is who listened", []string{"procs-prefork", "procs-passed", "procs-early", "readers-postmaster", "readers-activated", "readers-pair",
+			"readers-turn", "readers-threads", "dgram-readers"}, nil},
 		{7, "unconnected sendto missed, or with the wrong path", []string{"dgram-sendto", "dgram-other", "dgram-receivers"}, nil},
 		{9, "abstract names garbled", []string{"name-abstract", "name-autobind"}, nil},
 		{10, "sendfile, splice, io_uring missed", []string{"sendfile", "sendfile-procs", "splice", "vmsplice", "splice-mixed",
@@ -60,7 +61,7 @@ func TestPeersDefects(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range []int{1, 2, 3, 4, 5, 7, 9, 10, 11, 12, 14, 15, 18, 22} {
+	for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 18, 22} {
 		if !covered[n] {
 			t.Errorf("defect %d is not shown", n)
 		}

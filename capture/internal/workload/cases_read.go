@@ -58,6 +58,7 @@ func readUring(e *Env, poll bool) {
 		for _, n := range []int{1, 64, 4097, 32_769} {
 			e.main.put(c.client, n, write)
 			r := e.main.account(c.server)
+			r.Worker = true
 			p := make([]byte, n)
 			var pin runtime.Pinner
 			pin.Pin(&p[0])

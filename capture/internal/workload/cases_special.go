@@ -100,6 +100,7 @@ func oob(e *Env, inline bool) {
 			left -= got
 		}
 		p := make([]byte, 1)
+		r.Kept = append(r.Kept, len(r.Bounds))
 		r.add(p[:receive(c.server, p, unix.MSG_OOB)])
 	}
 }

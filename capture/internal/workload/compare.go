@@ -60,8 +60,10 @@ type Report struct {
 	Unpassed       int    // descriptors or credentials were passed, and the record has none
 	StalePeers     int    // the peer's pid is that of who made the sockets, the other end having not sent yet
 	Orphans        int    // records without a receiver, which the garbage collector threw away
-	Joined         int    // records that hold bytes of several sends, as splice up to 6.4 makes them
-	Unjoined       int    // records that do not tell which others are of the same send (no message length)
+	unread         []string
+	Joined         int // records that hold bytes of several sends, as splice up to 6.4 makes them
+	Unread         int // that were read, and nothing says by whom
+	Unjoined       int // records that do not tell which others are of the same send (no message length)
 }
 
 // maxDifferences bounds Report.Differences, maxAlike those of one kind among
@@ -76,6 +78,9 @@ func (r Report) String() string {
 	for _, d := range r.Differences {
 		s += "\n  " + d.String()
 	}
+	if r.Unread > 0 {
+		s += fmt.Sprintf("\n  of %d that were read nobody says by whom: %s", r.Unread, r.unread[0])
+	}
 	if r.Dropped > 0 {
 		s += fmt.Sprintf("\n  and %d more", r.Dropped)
 	}
@@ -89,6 +94,7 @@ func (r Report) String() string {
 func Compare(truth *Truth, packets []*pcapng.Packet) Report {
 	c := &comparison{truth: truth, ours: truth.sockets(), report: Report{Case: truth.Case}}
 	c.index()
+	c.indexReads(packets)
 	c.checkTime(packets)
 	for _, p := range packets {
 		c.sort(p)
@@ -115,6 +121,7 @@ type comparison struct {
 
 	messages map[uint64]int // message number to send
 	numbers  map[int]uint64 // send to message number
+	reads    map[wholeMessage][]*pcapng.Packet
 	report   Report
 }
 

@@ -79,6 +79,7 @@ func (k *flowCheck) unitOf(records []*pcapng.Packet) {
 		k.differ(k.i, false, "%s says that %d bytes before it are lost: none are", describe(p), p.Lost)
 	}
 	k.claim(at, length)
+	k.checkReader(records, at, length)
 	k.checkOrder(p, at)
 	place := at
 	if k.datagram {

@@ -343,3 +343,63 @@ func TestSteppedClock(t *testing.T) {
 		}
 	}
 }
+
+// TestCompareReaders: who is named as the reader, by a record or by a read
+// event, is the one who read the last byte of it, and is the peer; that nobody
+// is named is counted.
+func TestCompareReaders(t *testing.T) {
+	by := func(task Task) *pcapng.Endpoint {
+		return &pcapng.Endpoint{PID: task.PID, TID: task.TID, UID: task.UID, GID: task.GID, Comm: task.Comm, Thread: task.Thread}
+	}
+	for _, typ := range []pcapng.SocketType{pcapng.Stream, pcapng.Datagram} {
+		for _, c := range []struct {
+			name   string
+			want   Verdict
+			unread int
+			do     func(p, event *pcapng.Packet)
+		}{
+			{"right", Exact, 0, func(p, _ *pcapng.Packet) {}},
+			{"nobody", Exact, 1, func(p, _ *pcapng.Packet) { p.Reader = nil }},
+			{"right event", Exact, 0, func(p, event *pcapng.Packet) { *event = *p; event.Event, p.Reader = pcapng.EventRead, nil }},
+			{"told twice", Wrong, 0, func(p, event *pcapng.Packet) { *event = *p; event.Event = pcapng.EventRead }},
+			{"pid", Wrong, 0, func(p, _ *pcapng.Packet) { p.Reader.PID++ }},
+			{"tid", Wrong, 0, func(p, _ *pcapng.Packet) { p.Reader.TID++ }},
+			{"name", Wrong, 0, func(p, _ *pcapng.Packet) { p.Reader.Comm = "x" }},
+			{"thread", Wrong, 0, func(p, _ *pcapng.Packet) { p.Reader.Thread = "x" }},
+			{"another peer", Wrong, 0, func(p, _ *pcapng.Packet) { p.Peer.TID++ }},
+			{"peer's thread", Wrong, 0, func(p, _ *pcapng.Packet) { p.Peer.Thread = "" }},
+			{"peer's uid", Wrong, 0, func(p, _ *pcapng.Packet) { p.Peer.UID++ }},
+			{"no latency", Wrong, 0, func(p, _ *pcapng.Packet) { p.Latency = 0 }},
+			{"latency", Wrong, 0, func(p, _ *pcapng.Packet) { p.Latency += time.Second }},
+			{"wrong event", Wrong, 0, func(p, event *pcapng.Packet) {
+				*event = *p
+				event.Event, event.Reader, p.Reader = pcapng.EventRead, by(Task{PID: 100}), nil
+			}},
+		} {
+			truth := synthetic(typ)
+			f := &truth.Flows[0]
+			step := 1 // a message, or its bytes
+			for _, u := range f.Units {
+				if typ == pcapng.Stream {
+					step = u.Len
+				}
+				f.addRead(step, Read{Task: 1, At: truth.Start.Add(time.Millisecond).UnixNano()})
+			}
+			p := perfect(truth)
+			for _, x := range p {
+				if x.Sender.Inode == f.From {
+					x.Reader, x.Latency = by(truth.Tasks[1]), time.Millisecond
+					x.Peer = *x.Reader
+					x.Peer.Inode = f.To
+				}
+			}
+			event := &pcapng.Packet{Event: pcapng.EventClose}
+			c.do(p[index5(p)], event)
+			event.Time = p[len(p)-1].Time
+			r := Compare(truth, append(p, event))
+			if r.Verdict != c.want || r.Unread != c.unread {
+				t.Errorf("type %d, %s: %d unread, got %v, want verdict %v", typ, c.name, r.Unread, r, c.want)
+			}
+		}
+	}
+}

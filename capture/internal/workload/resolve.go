@@ -59,7 +59,7 @@ func (t *Truth) resolve(recvs []recv) error {
 		f := &t.Flows[i]
 		q := queues[f.To]
 		if q == nil || f.To == 0 {
-			q = &queue{truth: t, recvs: bySocket[f.To]}
+			q = &queue{truth: t, recvs: bySocket[f.To], read: &reader{}}
 			queues[f.To] = q
 			order = append(order, q)
 		}
@@ -128,6 +128,7 @@ type queue struct {
 	flows   []int // indices into truth.Flows
 	recvs   []recv
 	writers []*writer
+	read    *reader // who is reading what is being taken
 }
 
 // writer is one task's part of a queue: its sends on one flow, in order.
@@ -214,6 +215,7 @@ func (q *queue) stream() error {
 					continue
 				}
 				if n = common(r.Data[at:], w.head(t)); n > 0 {
+					q.read.bytes(&t.Flows[w.flow], &r, at, n)
 					w.take(t, n, 0)
 					break
 				}
@@ -267,15 +269,22 @@ func (q *queue) sharedStream() error {
 		w.take(t, len(head), 0)
 	}
 	claimed := make([]bool, len(want))
+	byByte := make([]Read, len(want))
+	for i := range byByte {
+		byByte[i].Task = -1
+	}
 	for _, r := range q.recvs {
 		at, from := 0, 0
-		for _, n := range r.Bounds {
+		for k, n := range r.Bounds {
 			i := bytes.Index(want[from:], r.Data[at:at+n])
 			if i < 0 || slices.Contains(claimed[from+i:from+i+n], true) {
 				return fmt.Errorf("%d bytes that task %d read are not what was sent, out of order, or came twice", n, r.Task)
 			}
 			for j := range n {
 				claimed[from+i+j] = true
+				if n >= tellingLen {
+					byByte[from+i+j] = r.read(k)
+				}
 			}
 			from += i + n
 			at += n
@@ -283,6 +292,10 @@ func (q *queue) sharedStream() error {
 	}
 	if i := slices.Index(claimed, false); i >= 0 {
 		return fmt.Errorf("byte %d of %d was not read", i, len(want))
+	}
+	f := &t.Flows[w.flow]
+	for _, r := range byByte {
+		f.addRead(1, r)
 	}
 	return nil
 }
@@ -297,8 +310,9 @@ func (q *queue) messages() error {
 	seq := 0
 	for _, r := range q.recvs {
 		at := 0
-		for _, n := range r.Bounds {
+		for k, n := range r.Bounds {
 			seq++
+			q.read.now = r.read(k)
 			if !q.takeMessage(r.Data[at:at+n], r.Short, seq) {
 				return fmt.Errorf("message %d, of %d bytes, is of no send", seq, n)
 			}
@@ -323,6 +337,7 @@ func (q *queue) takeMessage(got []byte, short bool, seq int) bool {
 		}
 		head := w.head(q.truth)
 		if bytes.Equal(head, got) || short && bytes.HasPrefix(head, got) {
+			q.truth.Flows[w.flow].addRead(1, q.read.now)
 			w.take(q.truth, len(head), seq)
 			return true
 		}
@@ -335,29 +350,43 @@ func (q *queue) takeMessage(got []byte, short bool, seq int) bool {
 func (q *queue) sharedMessages() error {
 	t := q.truth
 	left := make(map[string]int)
+	by := make(map[string][]Read)
+	var order []string
 	total := 0
 	for _, w := range q.writers {
 		for len(w.sends) > 0 {
 			head := w.head(t)
 			left[string(head)]++
+			order = append(order, string(head))
 			total++
 			w.take(t, len(head), 0)
 		}
 	}
 	for _, r := range q.recvs {
 		at := 0
-		for _, n := range r.Bounds {
+		for k, n := range r.Bounds {
 			m := string(r.Data[at : at+n])
 			if left[m] == 0 {
 				return fmt.Errorf("a message of %d bytes that task %d read is of no send, or came twice", n, r.Task)
 			}
 			left[m]--
+			by[m] = append(by[m], r.read(k))
 			total--
 			at += n
 		}
 	}
 	if total != 0 {
 		return fmt.Errorf("%d messages were not read", total)
+	}
+	if len(q.flows) > 1 {
+		return nil
+	}
+	for _, m := range order {
+		r := Read{Task: -1}
+		if len(by[m]) == 1 { // else it is not known which
+			r = by[m][0]
+		}
+		t.Flows[q.flows[0]].addRead(1, r)
 	}
 	return nil
 }

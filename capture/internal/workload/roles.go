@@ -18,6 +18,8 @@ func roles(name string) func(*home) {
 		return roleRead
 	case "messages":
 		return roleMessages
+	case "turns":
+		return roleTurns
 	case "echo":
 		return roleEcho
 	case "accept":

@@ -102,8 +102,11 @@ type recv struct {
 	Sock   uint64
 	Task   int // index into the account's tasks
 	Data   []byte
-	Bounds []int // bytes of each read, or of each message
-	Short  bool  // messages were cut by the reader's buffer
+	Bounds []int   // bytes of each read, or of each message
+	At     []int64 // wall clock after each
+	Short  bool    // messages were cut by the reader's buffer
+	Kept   []int   // reads that leave what they read in the queue, for a later one to free
+	Worker bool    // a thread of the kernel may read
 }
 
 // account starts the account of t's reads from s.
@@ -123,6 +126,7 @@ func (t *task) account(s *sock) *recv {
 func (r *recv) add(p []byte) {
 	r.Data = append(r.Data, p...)
 	r.Bounds = append(r.Bounds, len(p))
+	r.At = append(r.At, now())
 }
 
 // read reads exactly n bytes of a stream, at most buffer at once.

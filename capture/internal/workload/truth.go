@@ -72,6 +72,7 @@ type Flow struct {
 	Conn int         // flows of one connection share it; 0: not connected
 
 	Readers []uint32 // pids that read it
+	Reads   []Read   // who read what, in the order of the units
 	Peers   []uint32 // pids that the receiving socket may be told to belong to; none: not checked
 	Orphan  bool     // the collector throws its data away: its receiver may not be known any more
 	Before  bool     // its sockets were made before the capture
@@ -85,6 +86,14 @@ type Unit struct {
 	Send     int // index into Truth.Sends
 	Off, Len int // which of the send's bytes
 	Seq      int // place in the receiver's queue among all flows to it, from 1; 0 unknown
+}
+
+// Read is a part of a flow that one task read: bytes of a stream, or messages.
+type Read struct {
+	End    int   // where in the bytes, or messages, of the flow's units it ends
+	Task   int   // index into Truth.Tasks, -1: nobody has read it, or it is not known who
+	At     int64 // wall clock after the call, nanoseconds since 1970
+	Worker bool  // a thread of the kernel may have read it
 }
 
 // Content returns the bytes of a send, all Len of them.
