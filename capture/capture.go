@@ -84,6 +84,7 @@ type Session struct {
 	order   order
 	packet  pcapng.Packet // being filled
 	newest  int64         // boot time of the newest data that was read
+	until   int64         // boot time up to which all records have been read
 	stats   liveStats
 	waiting waiting
 	unread  *generations[uint64, *reading] // by the unit's number
@@ -170,7 +171,7 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 			if !done {
 				s.scan()
 			}
-			if !s.hand(yield, bootTime(), done) {
+			if !s.hand(yield, s.until, done) {
 				return
 			}
 		}
@@ -183,10 +184,16 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool, error) {
 	var record ringbuf.Record
 	var event bpf.Event
+	var empty int64 // when it was, 0: not yet
 	s.ring.SetDeadline(time.Now().Add(pollInterval))
 	for n := 0; ; n++ {
 		switch err := s.ring.ReadInto(&record); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
+			if empty == 0 { // once more, without waiting: then what was there by now has been read
+				empty = bootTime()
+				continue
+			}
+			s.until = empty
 			return true, nil
 		case errors.Is(err, os.ErrClosed):
 			return false, nil
@@ -205,6 +212,7 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 			}
 		}
 		if n%65536 == 65535 && !all {
+			s.until = max(s.until, s.newest)
 			return true, nil // also under a flood: see to what has waited
 		}
 	}

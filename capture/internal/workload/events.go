@@ -191,6 +191,7 @@ func (c *eventCheck) checkFacts(x *Event, p *pcapng.Packet) {
 	case p.Len != 0, len(p.Data) != 0:
 		c.differ("%s: has %d bytes", describeEvent(p), p.Len)
 	}
+	c.checkClient(x, p)
 	may := int64(slack + c.truth.Stepped)
 	t := p.Time
 	if !p.OwnTime.IsZero() {
@@ -204,6 +205,19 @@ func (c *eventCheck) checkFacts(x *Event, p *pcapng.Packet) {
 	}
 	if x.Conn == 0 != (p.ConnID == 0) || p.ConnID != c.conns[x.Conn] {
 		c.differ("%s: connection %d of the case is %d", describeEvent(p), x.Conn, c.conns[x.Conn])
+	}
+}
+
+// checkClient: an accept names its client as the connect did.
+func (c *eventCheck) checkClient(x *Event, p *pcapng.Packet) {
+	i := slices.IndexFunc(c.truth.Events, func(y Event) bool { return y.Event == pcapng.EventConnect && y.Conn == x.Conn })
+	if x.Event != pcapng.EventAccept || i < 0 {
+		return
+	}
+	want := c.truth.Events[i].Task
+	if e := &p.Peer; e.PID != want.PID || e.UID != want.UID || e.GID != want.GID || e.Comm != want.Comm ||
+		want.TID != 0 && (e.TID != want.TID || e.Thread != want.Thread) {
+		c.differ("%s: the client is %+v, want %+v", describeEvent(p), *e, want)
 	}
 }
 
