@@ -67,9 +67,11 @@ type flowCounter struct {
 
 func newFlowCounter() *flowCounter { return &flowCounter{flows: make(map[flowKey]*flow)} }
 
-// count takes a packet. A message that crosses in many counts once.
+// count takes a packet. A message that crosses in many counts once; that it was
+// read counts when it is known, if not at once.
 func (c *flowCounter) count(p *pcapng.Packet) {
-	if p.Event != pcapng.EventData {
+	read := p.Event == pcapng.EventRead
+	if p.Event != pcapng.EventData && !read {
 		return
 	}
 	c.mu.Lock()
@@ -80,7 +82,7 @@ func (c *flowCounter) count(p *pcapng.Packet) {
 		direction = 1
 	}
 	t := traffic{bytes: uint64(p.Len)}
-	if f.begins(p, direction) {
+	if !read && f.begins(p, direction) {
 		t.messages = 1
 	}
 	if p.Latency > 0 {

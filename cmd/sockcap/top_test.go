@@ -123,8 +123,12 @@ func TestTopEnds(t *testing.T) {
 	again := data(1, 3, pcapng.RoleServer)
 	again.Sender, again.Peer, again.Latency = pcapng.Endpoint{}, pcapng.Endpoint{}, 4*time.Millisecond
 	c.count(&again)
+	late := data(1, 1, pcapng.RoleClient)
+	late.Event, late.Len, late.Data, late.Latency = pcapng.EventRead, 0, nil, 3*time.Millisecond
+	late.Sender, late.Reader = pcapng.Endpoint{}, &pcapng.Endpoint{PID: 102, Comm: "worker"}
+	c.count(&late)
 	rows, _ := c.take()
-	if len(rows) != 1 || rows[0].client.Comm != "reader" || rows[0].server.Comm != "server" || rows[0].latency() != 3*time.Millisecond {
+	if len(rows) != 1 || rows[0].messages != 3 || rows[0].bytes != 303 || rows[0].client.Comm != "reader" || rows[0].server.Comm != "worker" || rows[0].latency() != 3*time.Millisecond {
 		t.Errorf("rows %+v", rows)
 	}
 }
