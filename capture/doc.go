@@ -31,6 +31,14 @@
 // Which set works is found by attaching it and by sending to ourselves; no
 // version is looked at. See [Sets].
 //
+// # Readers
+//
+// A unit is done with when its skb is freed; the task that does it has read it
+// (bpf/receive.h). The receive side takes it there, so it knows. The send side
+// notes what a unit is called, by its skb, before another can see it, and is
+// told who read it, and when (bpf/readers.h). Packets that are still held back
+// say so themselves, others by a packet of their own (readers.go).
+//
 // # Life cycle
 //
 // Connect, accept, listen, shutdown and close are told by the tracepoints of

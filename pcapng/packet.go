@@ -12,7 +12,7 @@ type Event uint8
 // The events of the record, in FORMAT.md's order.
 const (
 	EventData     Event = 1  // bytes, or one datagram, were queued for a receiver
-	EventRead     Event = 2  // a message told of earlier was read
+	EventRead     Event = 2  // a message told of earlier was read: that of the same Sender, Message and Offset
 	EventConnect  Event = 3  // a connect call succeeded
 	EventAccept   Event = 4  // a connection was accepted
 	EventListen   Event = 5  // a socket began to listen
@@ -141,7 +141,7 @@ type Packet struct {
 
 	DropCount uint64 // epb_dropcount: packets lost between the packet before and this one
 
-	Reader  *Endpoint     // who read it, if known (PID, TID, Comm)
+	Reader  *Endpoint     // who read it, if known (PID, TID, Comm): then it is the Peer, too
 	Latency time.Duration // queued to read, 0 if unknown
 
 	Errno   uint32 // of a refused event, 0 otherwise
