@@ -28,6 +28,7 @@
  */
 
 #define RUNS 4
+#define TIMES 8
 
 #define SURE (~0ULL)
 #define SEVERAL (~0ULL)
@@ -56,6 +57,7 @@ struct writers {
 	__u32 runs; /* of which the last RUNS are kept */
 	__u32 pad;
 	struct run run[RUNS];
+	__u64 times[TIMES]; /* of the last units, see time_mark */
 };
 
 struct {
@@ -119,6 +121,17 @@ static __always_inline __u64 read_after(const __u64 *p, __u64 first)
 static __always_inline __u64 read_now(const __u64 *p)
 {
 	return *(volatile const __u64 *)p;
+}
+
+/*
+ * A time is kept with the unit that it is of in the bits below a quarter of a
+ * microsecond: who reads it without a lock may see that of an earlier one.
+ */
+#define TIME_MARK 0xffULL
+
+static __always_inline __u64 time_mark(struct writers *w, __u64 n)
+{
+	return (n + read_now(&w->epoch) * 31) & TIME_MARK;
 }
 
 /* One who finds nobody inside must not find this send active. */
@@ -507,6 +520,8 @@ static __always_inline int on_data_ready(struct sock *to)
 	w->to = (__u64)to;
 	w->to_number = receiver->number;
 	r = add_run(w, id, upto);
+	w->times[w->queued % TIMES] = (bpf_ktime_get_boot_ns() & ~TIME_MARK) |
+				      time_mark(w, w->queued);
 	__sync_fetch_and_add(&w->queued, 1);
 	if (r && upto && read_now(&w->entered) == upto)
 		r->upto = SURE;
@@ -551,6 +566,21 @@ static __always_inline __u64 run_task(struct writers *w, __u64 n, bool *sure)
 	return task;
 }
 
+/*
+ * Fills in when the socket's n-th unit was queued, if it was told of and its
+ * time has not been written over. A function of its own, because callers'
+ * stacks add up.
+ */
+static __noinline int fill_queued(struct data_event *e, struct writers *w,
+				  __u64 n)
+{
+	__u64 time = read_now(&w->times[n % TIMES]);
+
+	if (w->queued > n && (time & TIME_MARK) == time_mark(w, n))
+		e->queued = time & ~TIME_MARK;
+	return 0;
+}
+
 /* Fills in who sent the socket's n-th unit, to the event's receiver. */
 static __always_inline void fill_run(struct data_event *e, struct writers *w,
 				     __u64 n)
@@ -570,6 +600,8 @@ static __always_inline void fill_run(struct data_event *e, struct writers *w,
 	else
 		task = untold_task(w, e->sender, &sure);
 	/* Sends by io_uring begin unseen: counts may be off by one. */
+	if ((solo || sure) && w->synced && !w->mixed && !w->ring)
+		fill_queued(e, w, n);
 	sure = solo || (sure && w->synced && !w->mixed && !w->ring);
 	t = bpf_map_lookup_elem(&tasks, &task);
 	if (!t)

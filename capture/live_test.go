@@ -125,9 +125,10 @@ func compareTruths(t *testing.T, o Options, truths []*workload.Truth, packets []
 	// Where the kernel may skip both twins of an fentry program, what that
 	// loses is counted, and only then may anything be missing.
 	skipped := o.Hooks == hooksFentry && preemptible() && stats.LostMissed > 0
-	var exact, marked, wrong int
+	var exact, marked, wrong, waits int
 	for _, truth := range truths {
 		r := workload.Compare(truth, packets)
+		waits += r.Waits
 		if r.Unread > 0 && !skipped {
 			t.Errorf("unread: %v", r)
 		}
@@ -146,8 +147,11 @@ func compareTruths(t *testing.T, o Options, truths []*workload.Truth, packets []
 		}
 	}
 	// Of many rounds and kernels these lines make the table.
-	fmt.Printf("matrix: %s %s: %d exact, %d marked, %d wrong, %d packets, %d lost\n",
-		release(), t.Name(), exact, marked, wrong, len(packets), stats.Dropped())
+	fmt.Printf("matrix: %s %s: %d exact, %d marked, %d wrong, %d packets, %d lost, %d waits\n",
+		release(), t.Name(), exact, marked, wrong, len(packets), stats.Dropped(), waits)
+	if o.Hooks == hooksTracepoint && len(truths) == len(workload.Cases()) && waits < 1000 {
+		t.Errorf("of %d messages it is known how long they waited", waits)
+	}
 	if stats.LostRing+stats.LostMap != 0 {
 		t.Errorf("lost: %+v", stats)
 	}

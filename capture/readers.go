@@ -35,6 +35,18 @@ func (s *socket) named(r *bpf.Reader) {
 	s.readers[r.Place%bpf.Readers], s.reader = e, e
 }
 
+// hasOneReader reports whether one task alone has read a socket, as far as is
+// remembered.
+func (s *socket) hasOneReader() bool {
+	first := s.reader
+	for _, r := range s.readers {
+		if r != nil && first != nil && (r.PID != first.PID || r.TID != first.TID) {
+			return false
+		}
+	}
+	return true
+}
+
 // readerPlace is where the names of a unit's reader are, by its flags.
 func readerPlace(flags uint16) uint8 {
 	if flags&bpf.DataNamed == 0 {
@@ -100,7 +112,7 @@ func (s *Session) wasRead(e *bpf.Read) {
 		}
 		return
 	}
-	for unit := e.Unit; unit != 0; {
+	for unit, last := e.Unit, true; unit != 0; last = false {
 		r, ok := s.unread.get(unit)
 		if !ok {
 			return
@@ -109,8 +121,8 @@ func (s *Session) wasRead(e *bpf.Read) {
 		if e.Flags&bpf.DataDrained != 0 {
 			s.drained(r.from)
 		}
-		if e.Flags&bpf.DataRead != 0 {
-			s.tellRead(r, e)
+		if e.Flags&bpf.DataRead != 0 && (last || r.to.hasOneReader()) {
+			s.tellRead(r, e, last)
 		}
 		unit = r.joined
 		s.order.forget(r)
@@ -118,10 +130,14 @@ func (s *Session) wasRead(e *bpf.Read) {
 }
 
 // tellRead says in a unit's packets who has read it, or by a packet of its own
-// if they are gone and that is news.
-func (s *Session) tellRead(r *reading, e *bpf.Read) {
+// if they are gone and that is news. A unit that is not the last of its skb was
+// read some time before that: how long it waited is not known.
+func (s *Session) tellRead(r *reading, e *bpf.Read, last bool) {
 	reader := s.sockets.reader(r.to, e)
-	latency := waited(r.queued, e.Time)
+	var latency time.Duration
+	if last {
+		latency = waited(r.queued, e.Time)
+	}
 	if !r.out {
 		for _, p := range r.packets {
 			setReader(p, reader, latency)

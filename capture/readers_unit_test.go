@@ -156,10 +156,19 @@ func TestReadJoined(t *testing.T) {
 	got = append(got, s.given(3*window)...)
 	want := []string{
 		`1 "a" at 100 to 0`, `1 "b" at 101 to 0`,
-		`1 "c" at 1000 by 5/5 comm-of-5: after 1000`, `1 "d" at 1001 by 5/5 comm-of-5: after 999`,
-		`2 "" at 2000 of message 2 at 1 by 5/5 comm-of-5: after 1899`,
+		`1 "c" at 1000 by 5/5 comm-of-5: after 0`, `1 "d" at 1001 by 5/5 comm-of-5: after 999`,
+		`2 "" at 2000 of message 2 at 1 by 5/5 comm-of-5: after 0`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	s.readerIs(0, 5, 5, "one", "one")
+	s.readerIs(1, 5, 6, "one", "other")
+	s.sends(2, 3000, 4, "e", 0)
+	s.sends(2, 3001, 5, "f", bpf.DataJoined)
+	s.reads(3001, 4000, 0, 5, 5)
+	want = []string{`1 "e" at 3000 to 5`, `1 "f" at 3001 by 5/5 one: after 999`} // which of the two read e is not known
+	if diff := cmp.Diff(want, s.given(6*window)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -29,8 +29,8 @@ On a terminal: b m l t p i sort by bytes, messages, latency, total, path, pid;
 r turns the order round; g is --by path and back; space shows now; q ends.
 What is sent at once is one message, but for -i tracepoint: there each piece
 of up to 36 kB that a stream is queued in. LATENCY is the mean, as far as it is
-known: with -i tracepoint that takes --senders exact. The last row sums up what
-has no other.
+known: with -i tracepoint not where many wait or several tasks send, unless with
+--senders exact. The last row sums up what has no other.
 `
 
 // What a shell says of it.

@@ -62,6 +62,7 @@ type Report struct {
 	Orphans        int    // records without a receiver, which the garbage collector threw away
 	unread         []string
 	Joined         int // records that hold bytes of several sends, as splice up to 6.4 makes them
+	Waits          int // of which it is known how long they waited, though they were stamped when they were read
 	Unread         int // that were read, and nothing says by whom
 	Unjoined       int // records that do not tell which others are of the same send (no message length)
 }

@@ -48,17 +48,17 @@ func (k *flowCheck) checkReader(records []*pcapng.Packet, at, length int) {
 			k.differ(k.i, false, "%s: read by %d, want nobody", describe(p), p.Reader.PID)
 		}
 		if read {
-			k.checkReadBy(p, want)
+			k.checkReadBy(p, want, &k.truth.Sends[k.f.Units[k.unitAt(at, length)].Send])
 		}
 	}
-	if read && last.Reader == nil && len(told) == 0 {
+	if read && last.Reader == nil && len(told) == 0 && !k.inPieces() {
 		k.report.Unread++
 		k.report.unread = append(k.report.unread, describe(first))
 	}
 }
 
 // checkReadBy: a record names this task as the reader, and as the peer.
-func (k *flowCheck) checkReadBy(p *pcapng.Packet, want Read) {
+func (k *flowCheck) checkReadBy(p *pcapng.Packet, want Read, x *Send) {
 	task := k.truth.Tasks[want.Task]
 	r := p.Reader
 	switch {
@@ -71,22 +71,40 @@ func (k *flowCheck) checkReadBy(p *pcapng.Packet, want Read) {
 	case p.Peer.UID != task.UID, p.Peer.GID != task.GID:
 		k.differ(k.i, false, "%s: the peer is %+v, want uid %d, gid %d", describe(p), p.Peer, task.UID, task.GID)
 	}
-	k.checkLatency(p, want)
+	k.checkLatency(p, want, x)
 }
 
 // checkLatency: what was queued was read so much later, by the end of the call.
-func (k *flowCheck) checkLatency(p *pcapng.Packet, want Read) {
+func (k *flowCheck) checkLatency(p *pcapng.Packet, want Read, x *Send) {
 	at := p.Time
 	if !p.OwnTime.IsZero() {
 		at = p.OwnTime
 	}
 	if p.Event == pcapng.EventData && p.Stamp == pcapng.StampQueued {
-		if p.Latency == 0 {
+		if p.Latency == 0 && !k.inPieces() {
 			k.differ(k.i, false, "%s: read, after how long is not said", describe(p))
 		}
 		at = at.Add(p.Latency)
 	}
+	if p.Event == pcapng.EventData && p.Stamp == pcapng.StampRead && p.Latency > 0 {
+		k.report.Waits++
+		k.checkQueued(p, at.Add(-p.Latency), x)
+	}
 	if may := slack + k.truth.Stepped; p.Stamp != pcapng.StampWaiting && want.At != 0 && !want.Worker && at.After(time.Unix(0, want.At).Add(may)) {
 		k.differ(k.i, false, "%s: read at %s, want by %s", describe(p), at.UTC().Format("05.000000"), time.Unix(0, want.At).UTC().Format("05.000000"))
+	}
+}
+
+// inPieces: up to 6.4 what sendfile and splice send may share an skb with what
+// was sent before; then it is known only when all of it has been read.
+func (k *flowCheck) inPieces() bool {
+	return slices.ContainsFunc(k.truth.Sends, func(x Send) bool { return x.From == k.f.From && x.Pieces })
+}
+
+// checkQueued: what was read had been queued within the call that sent it.
+func (k *flowCheck) checkQueued(p *pcapng.Packet, at time.Time, x *Send) {
+	may := slack + k.truth.Stepped
+	if x.Begin != 0 && at.Before(time.Unix(0, x.Begin).Add(-may)) || x.Finish != 0 && !x.Worker && at.After(time.Unix(0, x.Finish).Add(may)) {
+		k.differ(k.i, false, "%s: queued at %s, %v before it was read, which is not in the call", describe(p), at.UTC().Format("05.000000"), p.Latency)
 	}
 }
