@@ -3,7 +3,7 @@
 #define SOCKCAP_READERS_H
 
 #include "filter.h"
-#include "task.h"
+#include "message.h"
 
 /*
  * Who reads a socket. A record names its reader by pid and tid; its names and
@@ -49,7 +49,7 @@ static __always_inline int tell_reader(struct socket_state *receiver,
 	e->receiver = receiver->number;
 	__builtin_memcpy(e->comm, n->comm, COMM_LEN);
 	__builtin_memcpy(e->thread, n->thread, COMM_LEN);
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(e, wakeup_flags());
 	return 0;
 }
 
@@ -88,7 +88,7 @@ static __noinline int note_reader(struct socket_state *receiver,
 	return place;
 }
 
-/* The last reader of a socket may be another than a filter knows of it. */
+/* The same of a socket by its address, if anything is known of it. */
 static __always_inline int note_reader_of(__u64 sock, bool said)
 {
 	struct socket_state *st = bpf_map_lookup_elem(&sockets, &sock);

@@ -235,7 +235,7 @@ static __always_inline int on_exit(long result)
 	return 0;
 }
 
-/* Nothing is told of an skb whose address was another's. */
+/* Nothing is told of an skb, whose address may have been another's. */
 static __always_inline void forget_unit(__u64 skb)
 {
 	bpf_map_delete_elem(&units, &skb);
@@ -478,6 +478,7 @@ static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 	job.left = snaplen;
 	__sync_fetch_and_add(&sender->sent, size);
 	if (!is_sent_wanted(&job, (__u64)from, sender, to, receiver)) {
+		forget_unit((__u64)skb); /* when its bytes are read is open */
 		skip_bytes(sender, size);
 		return 0;
 	}
