@@ -320,8 +320,8 @@ func (s *Session) release(u *unit) {
 	}
 	t := int64(h.Time)
 	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
-	if t < to.last { // the receiver's order goes before time
-		p.OwnTime, t = p.Time, to.last
+	if last := max(to.last, s.order.last); t < last { // the receiver's order goes before time, and time does not go back
+		p.OwnTime, t = p.Time, last
 		p.Time = s.clock.wall(t)
 	}
 	to.last = t

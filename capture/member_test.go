@@ -54,6 +54,8 @@ func member(role, path string) error {
 		return forkAndSay(3, role)
 	case "inherits":
 		return serveInherited(3, 4)
+	case "answers":
+		return answer(3)
 	}
 	if name, ok := strings.CutPrefix(role, "as:"); ok {
 		return say(path, name)
@@ -66,6 +68,16 @@ func member(role, path string) error {
 		runtime.Gosched()
 	}
 	return say(path, "orphan")
+}
+
+// answer reads a message from a descriptor and answers it.
+func answer(fd int) error {
+	p := make([]byte, 100)
+	if _, err := unix.Read(fd, p); err != nil {
+		return err
+	}
+	_, err := unix.Write(fd, []byte("answer"))
+	return err
 }
 
 // roleEnv is the environment for another role.

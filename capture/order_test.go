@@ -281,6 +281,21 @@ func TestReceiversOrder(t *testing.T) {
 	}
 }
 
+// TestLateData: a unit whose place was not known until others had gone out has
+// their time, and says its own.
+func TestLateData(t *testing.T) {
+	s := newTestSession()
+	s.order.window = window
+	s.sends(2, 100, 0, "late", bpf.DataPending)
+	s.sends(3, 200, 4, "other", 0)
+	got := s.given(window + 200)
+	s.take(&bpf.Event{Kind: bpf.KindQueued, Unit: bpf.Unit{Unit: 100<<22 | 7, Time: 110}})
+	p := s.order.next(window+200, false)
+	if len(got) != 1 || p == nil || p.Time.UnixNano() != 200 || p.OwnTime.UnixNano() != 110 || string(p.Data) != "late" {
+		t.Errorf("%q, then %+v", got, p)
+	}
+}
+
 // TestDoubt: what is still held of a sender is marked, and counted once; what
 // others sent is not.
 func TestDoubt(t *testing.T) {

@@ -153,7 +153,7 @@ func (s *Session) tellRead(r *reading, e *bpf.Read, last bool) {
 	setReader(p, reader, latency)
 	t := int64(e.Time)
 	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
-	if t < s.order.last {
+	if t < s.order.last { // as other packets that come late
 		p.OwnTime, t = p.Time, s.order.last
 		p.Time = s.clock.wall(t)
 	}
