@@ -316,7 +316,7 @@ static __always_inline void read_bond(struct bond *b, struct sock *sk)
 	const __u32 to = bpf_core_field_offset(struct unix_sock, peer);
 	__u64 words[BOND_SPAN / 8];
 
-	if (to < from || to - from >= BOND_SPAN ||
+	if (has_casts() || to < from || to - from >= BOND_SPAN ||
 	    bpf_probe_read_kernel(words, sizeof(words), (void *)sk + from)) {
 		b->address = (__u64)address_of(sk);
 		b->peer = (__u64)peer_of(sk);

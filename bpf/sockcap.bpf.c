@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "read.h"
 #include "origins.h"
 #include "waiting.h"
 #include "preempt.h"

@@ -58,7 +58,10 @@ static __always_inline void fill_address(struct socket_event *e,
 	e->address_refs = BPF_CORE_READ(a, refcnt.refs.counter);
 	if (len <= 0)
 		return;
-	n = len > ADDRESS_LEN ? ADDRESS_LEN : len;
+	n = len;
+	asm volatile("" : "+r"(n)); /* else only len is known to be positive */
+	if (n > ADDRESS_LEN)
+		n = ADDRESS_LEN;
 	if (bpf_probe_read_kernel(
 		    e->address, n,
 		    (void *)a +

@@ -3,6 +3,7 @@
 #define SOCKCAP_TASK_H
 
 #include "maps.h"
+#include "read.h"
 
 /* Who the current task is, and on which socket its system call works. */
 
@@ -50,34 +51,32 @@
 #endif
 #define NR_IO_URING_ENTER 426
 
+static __always_inline void read_comm(char *comm, struct task_struct *task)
+{
+	read_kernel(comm, COMM_LEN,
+		    (void *)task +
+			    bpf_core_field_offset(struct task_struct, comm));
+}
+
 /* The name of the current task's thread group. */
 static __always_inline void fill_comm(char *comm)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	struct task_struct *task = (void *)bpf_get_current_task();
 
-	if (id >> 32 == (__u32)id) {
-		bpf_get_current_comm(comm, COMM_LEN);
-	} else {
-		struct task_struct *task = (void *)bpf_get_current_task();
-
-		task = BPF_CORE_READ(task, group_leader);
-		bpf_probe_read_kernel(
-			comm, COMM_LEN,
-			(void *)task + bpf_core_field_offset(struct task_struct,
-							     comm));
-	}
+	read_comm(comm, BPF_CORE_READ(task, group_leader));
 }
 
 static __always_inline void fill_task(struct task_id *t)
 {
 	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+	struct task_struct *task = (void *)bpf_get_current_task();
 
 	t->pid = id >> 32;
 	t->tid = (__u32)id;
 	t->uid = (__u32)ugid;
 	t->gid = ugid >> 32;
-	bpf_get_current_comm(t->thread, COMM_LEN);
-	fill_comm(t->comm);
+	read_comm(t->thread, task);
+	read_comm(t->comm, BPF_CORE_READ(task, group_leader));
 }
 
 static __always_inline bool is_self(void)
@@ -116,7 +115,7 @@ static __always_inline __u64 file_at(__u64 fd)
 	__u64 file = 0, slot = file_slot(fd);
 
 	if (slot)
-		bpf_probe_read_kernel(&file, sizeof(file), (void *)slot);
+		read_kernel(&file, sizeof(file), (void *)slot);
 	return file;
 }
 
@@ -130,9 +129,9 @@ static __always_inline struct sock *file_socket(__u64 file)
 
 	if (!socket)
 		return NULL;
-	bpf_probe_read_kernel(
-		&s, sizeof(s),
-		(void *)socket + bpf_core_field_offset(struct socket, file));
+	read_kernel(&s, sizeof(s),
+		    (void *)socket +
+			    bpf_core_field_offset(struct socket, file));
 	/* Of what is no socket these bytes mean something else. */
 	return s.file == file ? (struct sock *)s.sk : NULL;
 }
@@ -182,12 +181,12 @@ static __always_inline bool read_saved(struct saved_regs *r, __u64 top)
 {
 	__u64 at = top - sizeof(struct pt_regs) + offsetof(struct pt_regs, dx);
 
-	return !bpf_probe_read_kernel(r, sizeof(*r), (void *)at) &&
+	return !read_kernel(r, sizeof(*r), (void *)at) &&
 	       (r->cs & 0xffff) == USER_CODE;
 }
 
-static __always_inline void saved_syscall(struct task_struct *task,
-					  struct syscall *s)
+/* A function of its own, because callers' stacks add up. */
+static __noinline int saved_syscall(struct task_struct *task, struct syscall *s)
 {
 	__u64 top = (__u64)BPF_CORE_READ(task, stack) + thread_size;
 	struct saved_regs r;
@@ -195,14 +194,14 @@ static __always_inline void saved_syscall(struct task_struct *task,
 	s->nr = -1;
 	/* FRED (v6.9) pads the top of the stack by 16 bytes. */
 	if (!read_saved(&r, top) && !read_saved(&r, top - 16))
-		return;
+		return 0;
 	s->nr = (__s64)r.orig_ax;
 	s->arg1 = (__u32)r.di;
 	s->arg3 = (__u32)r.dx;
+	return 0;
 }
 #else
-static __always_inline void saved_syscall(struct task_struct *task,
-					  struct syscall *s)
+static __noinline int saved_syscall(struct task_struct *task, struct syscall *s)
 {
 	struct pt_regs *r = (void *)BPF_CORE_READ(task, stack) + thread_size -
 			    bpf_core_type_size(struct pt_regs);
@@ -211,6 +210,7 @@ static __always_inline void saved_syscall(struct task_struct *task,
 	s->nr = BPF_CORE_READ(r, syscallno);
 	s->arg1 = (__u32)BPF_CORE_READ(r, user_regs.regs[0]);
 	s->arg3 = (__u32)BPF_CORE_READ(r, user_regs.regs[2]);
+	return 0;
 }
 #endif
 
