@@ -333,7 +333,29 @@ __attribute__((noinline)) int drop_word(__u64 slot, __u64 word)
 	return 0;
 }
 
-#define MAX_WORDS 1024 /* of 64 descriptors; beyond: not seen to close */
+/* of 64 descriptors; beyond: not seen to close */
+#define MAX_WORDS (SOME_WORDS * SOME_WORDS)
+#define SOME_WORDS 32
+
+/*
+ * Some words of open descriptors, at open. Global, so that the verifier follows
+ * no long loop.
+ */
+__attribute__((noinline)) int drop_words(__u64 slot, __u64 open, __u32 words)
+{
+	__u64 word;
+	__u32 i;
+
+	for (i = 0; i < SOME_WORDS && i < words; i++) {
+		word = 0;
+		bpf_probe_read_kernel(&word, sizeof(word), (void *)open);
+		if (word)
+			drop_word(slot, word);
+		slot += 64 * sizeof(__u64);
+		open += sizeof(word);
+	}
+	return 0;
+}
 
 /*
  * A task ends (tracepoints). Its descriptors go with the last of its process;
@@ -344,8 +366,8 @@ static __always_inline int on_life_exit(void)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct files_struct *files = BPF_CORE_READ(task, files);
 	struct fdtable *table;
-	__u64 slot, open, word;
-	__u32 max, i;
+	__u64 slot, open;
+	__u32 words, i;
 
 	if (!files || !tells_life() ||
 	    BPF_CORE_READ(task, signal, live.counter) ||
@@ -355,13 +377,11 @@ static __always_inline int on_life_exit(void)
 	table = BPF_CORE_READ(files, fdt);
 	slot = (__u64)BPF_CORE_READ(table, fd);
 	open = (__u64)BPF_CORE_READ(table, open_fds);
-	max = BPF_CORE_READ(table, max_fds) / 64;
-	for (i = 0; i < MAX_WORDS && i < max; i++) {
-		word = 0;
-		bpf_probe_read_kernel(&word, sizeof(word),
-				      (void *)(open + i * sizeof(word)));
-		if (word)
-			drop_word(slot + i * 64 * sizeof(__u64), word);
+	words = BPF_CORE_READ(table, max_fds) / 64;
+	for (i = 0; i < MAX_WORDS && i < words; i += SOME_WORDS) {
+		drop_words(slot, open, words - i);
+		slot += SOME_WORDS * 64 * sizeof(__u64);
+		open += SOME_WORDS * sizeof(__u64);
 	}
 	return 0;
 }

@@ -11,11 +11,12 @@
  * queued, under its queue's lock, or about to be freed.
  */
 
-#define PIECE 32768    /* largest piece; beyond: more pieces */
-#define SMALL 4096     /* up to here without a loop */
-#define MAX_LINEAR 160 /* pieces of linear data (5 MiB: kmalloc gives 4) */
-#define MAX_FRAGS 45   /* CONFIG_MAX_SKB_FRAGS goes to 45; usual: 17 */
-#define MAX_FRAG 16    /* pieces a fragment (512 KiB; usual: 32 KiB) */
+#define PIECE 32768   /* largest piece; beyond: more pieces */
+#define SMALL 4096    /* up to here without a loop */
+#define MAX_PARTS 16  /* of linear data (5 MiB: kmalloc gives 4) */
+#define MAX_PIECES 10 /* of one part */
+#define MAX_FRAGS 45  /* CONFIG_MAX_SKB_FRAGS goes to 45; usual: 17 */
+#define MAX_FRAG 16   /* pieces a fragment (512 KiB; usual: 32 KiB) */
 
 static __always_inline __u64 wakeup_flags(void)
 {
@@ -104,23 +105,40 @@ __attribute__((noinline)) int put_piece(__u64 key, __u64 from, __u32 size)
 	PUT(PIECE);
 }
 
-/* size bytes at from, in pieces. Returns 1 when no more is wanted. */
-__attribute__((noinline)) int put_run(__u64 key, __u64 from, __u32 size)
+/* As much of size bytes at from as a few pieces hold: how much, -1: no more. */
+__attribute__((noinline)) int put_part(__u64 key, __u64 from, __u32 size)
 {
 	struct job *job;
-	__u32 i, n;
+	__u32 i, n, done = 0;
 
-	for (i = 0; i < MAX_LINEAR && size; i++) {
-		n = size > PIECE ? PIECE : size;
-		if (put_piece(key, from, n))
-			return 1;
+	for (i = 0; i < MAX_PIECES && done < size; i++) {
+		n = size - done > PIECE ? PIECE : size - done;
+		if (put_piece(key, from ? from + done : 0, n))
+			return -1;
 		job = bpf_map_lookup_elem(&jobs, &key);
 		if (!job)
-			return 1;
+			return -1;
 		job->told = 1;
 		if (!job->left)
-			return 1;
+			return -1;
 		job->event.at += n;
+		done += n;
+	}
+	return done;
+}
+
+/*
+ * size bytes at from, in pieces. Returns 1 when no more is wanted. Two loops, so
+ * that the verifier follows no long one.
+ */
+__attribute__((noinline)) int put_run(__u64 key, __u64 from, __u32 size)
+{
+	int i, n;
+
+	for (i = 0; i < MAX_PARTS && size; i++) {
+		n = put_part(key, from, size);
+		if (n < 0)
+			return 1;
 		if (from)
 			from += n;
 		size -= n;

@@ -200,7 +200,7 @@ __attribute__((noinline)) int is_renewed(__u64 key, __u64 old)
 	struct socket_state *st;
 	int i;
 
-	for (i = 0; i < 128; i++) {
+	for (i = 0; i < 64; i++) {
 		st = bpf_map_lookup_elem(&sockets, &key);
 		if (st && st->number != old)
 			return 1;
@@ -211,16 +211,17 @@ __attribute__((noinline)) int is_renewed(__u64 key, __u64 old)
 /*
  * Another CPU is about to put a new state in the place of the one with the old
  * number: it has two lines to go, but its machine may be held up. (Doing it in
- * its stead would undo what is counted meanwhile, once it goes on.)
+ * its stead would undo what is counted meanwhile, once it goes on.) Global for
+ * the same reason.
  */
-static __always_inline struct socket_state *await_state(__u64 key, __u64 old)
+__attribute__((noinline)) int await_renewal(__u64 key, __u64 old)
 {
 	int i;
 
-	for (i = 0; i < 64; i++)
+	for (i = 0; i < 128; i++)
 		if (is_renewed(key, old))
-			return bpf_map_lookup_elem(&sockets, &key);
-	return NULL;
+			return 1;
+	return 0;
 }
 
 /*
@@ -240,7 +241,9 @@ static __always_inline struct socket_state *begin_state(__u64 key, __u64 old,
 	fresh.inode = inode;
 	fresh.peer = peer; /* its number only once this state is in place */
 	if (old && is_claimed(&claim))
-		return await_state(key, old);
+		return await_renewal(key, old) ?
+			       bpf_map_lookup_elem(&sockets, &key) :
+			       NULL;
 	st = bpf_map_lookup_elem(&sockets, &key);
 	if (st && st->number != old)
 		return st;

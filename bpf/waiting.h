@@ -9,9 +9,11 @@
  * was there at two scans a second apart, at the same place, is shown; a unit
  * taken meanwhile moves all places, for on_freed counts before it is freed.
  */
-#define MAX_WAITING 1024 /* units of one queue; the others come later */
+#define MAX_WAITING (SOME_WAITING * SOME_WAITING) /* units of one queue */
+#define SOME_WAITING 32				  /* beyond: they come later */
 
-__u64 nothing; /* 0, which the verifier does not know */
+/* How far the walk of one queue has come: only one is walked at a time. */
+__u64 walk_skb, walk_place, walk_ahead, walk_skipped;
 
 /*
  * Shows one unit; ahead are the bytes that wait before it, skipped those of
@@ -125,17 +127,42 @@ static __always_inline bool awaits_nothing(struct sock *to)
 	       BPF_CORE_READ(to, sk_type) != SOCK_DGRAM && is_hopeless(from);
 }
 
+/*
+ * Some units of the queue of the socket to. Returns 1 if there are more. Global,
+ * so that the verifier follows no long loop.
+ */
+__attribute__((noinline)) int walk_some(__u64 to, __u64 head, __u64 first)
+{
+	struct socket_state *receiver = bpf_map_lookup_elem(&sockets, &to);
+	__u32 i, len;
+	__u64 skb;
+
+	for (i = 0; i < SOME_WAITING; i++) {
+		skb = walk_skb;
+		if (!skb || skb == head || !receiver ||
+		    receiver->consumed != first)
+			return 0;
+		len = BPF_CORE_READ((struct sk_buff *)skb, len);
+		if (has_waited(skb, receiver->number, first + walk_place) &&
+		    has_owner(skb) &&
+		    show_waiting(skb, to, walk_place, walk_ahead, walk_skipped))
+			walk_skipped += len;
+		walk_ahead += len;
+		walk_place++;
+		walk_skb = (__u64)BPF_CORE_READ((struct sk_buff *)skb, next);
+	}
+	return 1;
+}
+
 static __always_inline int on_socket(struct sock *to)
 {
 	__u64 head = (__u64)to +
 		     bpf_core_field_offset(struct sock, sk_receive_queue);
-	/* Up to v6.2 a number that is known at first makes a path of each sum. */
-	__u64 skb = 0, first, ahead = 0, skipped = *(volatile __u64 *)&nothing;
-	__u32 len;
+	__u64 skb = (__u64)BPF_CORE_READ((struct sk_buff_head *)head, next);
 	struct socket_state *receiver;
+	__u64 first;
 	__u32 i;
 
-	bpf_probe_read_kernel(&skb, sizeof(skb), (void *)head);
 	if (!skb || skb == head ||
 	    BPF_CORE_READ(to, __sk_common.skc_state) == TCP_LISTEN ||
 	    awaits_nothing(to))
@@ -147,17 +174,11 @@ static __always_inline int on_socket(struct sock *to)
 		return 0;
 	end_of((__u64)to, receiver);
 	first = receiver->consumed;
-	for (i = 0; i < MAX_WAITING; i++) {
-		if (!skb || skb == head || receiver->consumed != first)
+	walk_skb = skb;
+	walk_place = walk_ahead = walk_skipped = 0;
+	for (i = 0; i < SOME_WAITING; i++)
+		if (!walk_some((__u64)to, head, first))
 			break;
-		len = BPF_CORE_READ((struct sk_buff *)skb, len);
-		if (has_waited(skb, receiver->number, first + i) &&
-		    has_owner(skb) &&
-		    show_waiting(skb, (__u64)to, i, ahead, skipped))
-			skipped += len;
-		ahead += len;
-		bpf_probe_read_kernel(&skb, sizeof(skb), (void *)skb);
-	}
 	return 0;
 }
 
