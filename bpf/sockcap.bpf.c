@@ -272,13 +272,6 @@ ALLOC(kmem_cache_alloc_node)
 
 #define SYSCALL_ARGUMENT(n) (16 + 8 * ((n) - 1))
 
-#define SENDS(name, fd)                                                   \
-	SEC("tracepoint/syscalls/sys_enter_" #name)                       \
-	int enter_##name(void *ctx)                                       \
-	{                                                                 \
-		UNINTERRUPTED(                                            \
-			on_syscall(argument(ctx, SYSCALL_ARGUMENT(fd)))); \
-	}
 /* The last descriptor's purge runs when close returns to user space. */
 SEC("tracepoint/syscalls/sys_enter_close")
 int enter_close(void *ctx)
@@ -286,32 +279,24 @@ int enter_close(void *ctx)
 	UNINTERRUPTED(on_close(argument(ctx, SYSCALL_ARGUMENT(1))));
 }
 
-#define APPENDS_PAGES(name, fd)                                               \
-	SEC("tracepoint/syscalls/sys_enter_" #name)                           \
-	int pages_##name(void *ctx)                                           \
-	{                                                                     \
-		UNINTERRUPTED(on_pages(argument(ctx, SYSCALL_ARGUMENT(fd)))); \
+/*
+ * System calls that do the same share a program, which is named by the first of
+ * them.
+ */
+#define AT_EVENT(name, event, work)  \
+	SEC("tracepoint/" event)     \
+	int name(void *ctx)          \
+	{                            \
+		UNINTERRUPTED(work); \
 	}
+#define ARGUMENT(n) argument(ctx, SYSCALL_ARGUMENT(n))
 
-APPENDS_PAGES(sendfile64, 1)
-APPENDS_PAGES(splice, 3)
-
-#define SENDS_MANY(name, fd)                       \
-	SENDS(name, fd)                            \
-	SEC("tracepoint/syscalls/sys_exit_" #name) \
-	int exit_##name(void *ctx)                 \
-	{                                          \
-		UNINTERRUPTED(on_syscall_end());   \
-	}
-
-SENDS(write, 1)
-SENDS(writev, 1)
-SENDS(pwritev2, 1)
-SENDS(sendto, 1)
-SENDS(sendmsg, 1)
-SENDS_MANY(sendmmsg, 1)
-SENDS_MANY(sendfile64, 1)
-SENDS_MANY(splice, 3)
+AT_EVENT(pages_sendfile64, "syscalls/sys_enter_sendfile64",
+	 on_pages(ARGUMENT(1)))
+AT_EVENT(pages_splice, "syscalls/sys_enter_splice", on_pages(ARGUMENT(3)))
+AT_EVENT(enter_write, "syscalls/sys_enter_write", on_syscall(ARGUMENT(1)))
+AT_EVENT(enter_splice, "syscalls/sys_enter_splice", on_syscall(ARGUMENT(3)))
+AT_EVENT(exit_sendmmsg, "syscalls/sys_exit_sendmmsg", on_syscall_end())
 
 SEC("tracepoint/sock/sk_data_ready")
 int tracepoint_ready(void *ctx)
@@ -331,30 +316,20 @@ int tracepoint_sent(void *ctx)
 
 #define SYSCALL_RESULT 16
 
-#define LIFE(name, event, work)      \
-	SEC("tracepoint/" event)     \
-	int name(void *ctx)          \
-	{                            \
-		UNINTERRUPTED(work); \
-	}
-#define ARGUMENT(n) argument(ctx, SYSCALL_ARGUMENT(n))
+#define LIFE AT_EVENT
 #define RESULT ((long)argument(ctx, SYSCALL_RESULT))
 
 LIFE(life_connect, "syscalls/sys_enter_connect",
      on_connect(ARGUMENT(1), ARGUMENT(2), ARGUMENT(3)))
 LIFE(life_connected, "syscalls/sys_exit_connect", on_connected(RESULT))
 LIFE(life_accepted, "syscalls/sys_exit_accept", on_accepted(RESULT))
-LIFE(life_accepted4, "syscalls/sys_exit_accept4", on_accepted(RESULT))
 LIFE(life_listen, "syscalls/sys_enter_listen", on_life_begin(ARGUMENT(1)))
 LIFE(life_listened, "syscalls/sys_exit_listen",
      on_life_done(LIFE_LISTEN, RESULT))
-LIFE(life_shutdown, "syscalls/sys_enter_shutdown", on_life_begin(ARGUMENT(1)))
 LIFE(life_shut, "syscalls/sys_exit_shutdown",
      on_life_done(LIFE_SHUTDOWN, RESULT))
 LIFE(life_close, "syscalls/sys_enter_close", on_life_close(ARGUMENT(1)))
 LIFE(life_dup2, "syscalls/sys_enter_dup2",
-     on_life_dup(ARGUMENT(1), ARGUMENT(2)))
-LIFE(life_dup3, "syscalls/sys_enter_dup3",
      on_life_dup(ARGUMENT(1), ARGUMENT(2)))
 LIFE(life_exit, "sched/sched_process_exit", on_life_exit())
 
@@ -404,23 +379,7 @@ int tracepoint_exit(void *ctx)
 	return on_task_end();
 }
 
-#define USES(name)                                                         \
-	SEC("tracepoint/syscalls/sys_enter_" #name)                        \
-	int use_##name(void *ctx)                                          \
-	{                                                                  \
-		UNINTERRUPTED(on_use(argument(ctx, SYSCALL_ARGUMENT(1)))); \
-	}
-
-USES(read)
-USES(readv)
-USES(recvfrom)
-USES(recvmsg)
-USES(recvmmsg)
-USES(bind)
-USES(listen)
-USES(connect)
-USES(accept)
-USES(accept4)
+AT_EVENT(use_read, "syscalls/sys_enter_read", on_use(ARGUMENT(1)))
 
 SEC("raw_tp/sched_process_fork")
 int raw_fork(struct bpf_raw_tracepoint_args *ctx)

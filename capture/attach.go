@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 
@@ -96,7 +95,7 @@ func (p *plan) spec(bufferSize int) (*ebpf.CollectionSpec, error) {
 }
 
 // withIter says whether unread data is to be shown, and can be.
-func (p *plan) withIter() bool { return p.set == hooksTracepoint && hasUnixIter() }
+func (p *plan) withIter() bool { return p.set == hooksTracepoint && p.sym.hasUnixIter() }
 
 func (p *plan) loadSpec(spec *ebpf.CollectionSpec) (*programs, error) {
 	hooks := p.hooks
@@ -106,7 +105,7 @@ func (p *plan) loadSpec(spec *ebpf.CollectionSpec) (*programs, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, &Error{Op: "raise memlock limit", Err: err}
 	}
-	coll, err := ebpf.NewCollection(spec)
+	coll, err := loadPrograms(spec, p.sym.types)
 	if err != nil {
 		return nil, &Error{Op: "load programs", Name: p.set, Err: err}
 	}
@@ -190,19 +189,6 @@ func (p *plan) twins(spec *ebpf.CollectionSpec) []hook {
 
 // iterWaiting is the program that shows unread data.
 const iterWaiting = "iter_waiting"
-
-// hasStruct says whether the kernel has a struct.
-func hasStruct(name string) bool {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return false
-	}
-	var s *btf.Struct
-	return spec.TypeByName(name, &s) == nil
-}
-
-// hasUnixIter says whether the kernel can iterate over Unix sockets (v5.16).
-func hasUnixIter() bool { return hasStruct("bpf_iter__unix") }
 
 // maxActive is how many tasks may be inside a function with a kretprobe; what
 // goes beyond is not seen to return, which costs nothing but memory.

@@ -87,7 +87,7 @@ func (p *plan) addFamily(f *Family) error {
 		hook{"tracepoint_fork", "sched", "sched_process_fork", "tracepoint"},
 		hook{"tracepoint_exit", "sched", "sched_process_exit", "tracepoint"})
 	for _, call := range familyCalls {
-		p.syscall("use_"+call, "sys_enter_"+call)
+		p.syscall("use_read", "sys_enter_"+call)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/sockcap/sockcap/bpf"
@@ -19,12 +21,13 @@ import (
 // symbols are the kernel's functions by name, with where each ends.
 type symbols struct {
 	ranges map[string][]bpf.Range // compiler's clones (f.isra.0, f.cold) under f
+	types  *btf.Cache             // and its types, which take long to read
 }
 
 // readSymbols reads the text symbols of /proc/kallsyms that wanted names. An
 // error says that addresses are hidden.
 func readSymbols(r io.Reader, wanted []string) (*symbols, error) {
-	s := &symbols{ranges: make(map[string][]bpf.Range)}
+	s := &symbols{ranges: make(map[string][]bpf.Range), types: btf.NewCache()}
 	type found struct {
 		name string
 		from uint64
@@ -32,21 +35,20 @@ func readSymbols(r io.Reader, wanted []string) (*symbols, error) {
 	var hits []found
 	var all []uint64
 	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		line := lines.Text()
-		address, rest, ok := strings.Cut(line, " ")
+	for lines.Scan() { // 150,000 of them, so without a string for each
+		address, rest, ok := bytes.Cut(lines.Bytes(), []byte(" "))
 		if !ok || len(rest) < 3 || (rest[0] != 't' && rest[0] != 'T') {
 			continue
 		}
-		from, err := strconv.ParseUint(address, 16, 64)
-		if err != nil {
+		from, ok := parseHex(address)
+		if !ok {
 			continue
 		}
 		all = append(all, from)
-		name, _, _ := strings.Cut(rest[2:], "\t") // "\t[module]"
-		base, _, _ := strings.Cut(name, ".")
-		if slices.Contains(wanted, base) {
-			hits = append(hits, found{base, from})
+		name, _, _ := bytes.Cut(rest[2:], []byte("\t")) // "\t[module]"
+		base, _, _ := bytes.Cut(name, []byte("."))
+		if i := slices.Index(wanted, string(base)); i >= 0 {
+			hits = append(hits, found{wanted[i], from})
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -65,6 +67,22 @@ func readSymbols(r io.Reader, wanted []string) (*symbols, error) {
 		s.ranges[h.name] = append(s.ranges[h.name], bpf.Range{From: h.from, To: to})
 	}
 	return s, nil
+}
+
+// parseHex reads an address of at most 16 digits.
+func parseHex(text []byte) (n uint64, ok bool) {
+	for _, c := range text {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return 0, false
+		}
+		n = n<<4 | uint64(c)
+	}
+	return n, 0 < len(text) && len(text) <= 16
 }
 
 var errHidden = errors.New("the kernel hides its symbols")
@@ -162,4 +180,53 @@ func preemptible() bool {
 		return true
 	}
 	return !strings.Contains(string(mode), "(none)") && !strings.Contains(string(mode), "(voluntary)")
+}
+
+// hasStruct says whether the kernel has a struct.
+func (s *symbols) hasStruct(name string) bool {
+	spec, err := s.types.Kernel()
+	if err != nil {
+		return false
+	}
+	var t *btf.Struct
+	return spec.TypeByName(name, &t) == nil
+}
+
+// hasUnixIter says whether the kernel can iterate over Unix sockets (v5.16).
+func (s *symbols) hasUnixIter() bool { return s.hasStruct("bpf_iter__unix") }
+
+// parameters is how many a kernel function takes, 0 if BTF does not tell.
+func (s *symbols) parameters(function string) int {
+	spec, err := s.types.Kernel()
+	if err != nil {
+		return 0
+	}
+	var f *btf.Func
+	if spec.TypeByName(function, &f) != nil {
+		return 0
+	}
+	proto, ok := f.Type.(*btf.FuncProto)
+	if !ok {
+		return 0
+	}
+	return len(proto.Params)
+}
+
+// arguments is how many arguments a raw tracepoint's programs get, 0 if this
+// kernel has no such tracepoint.
+func (s *symbols) arguments(event string) int {
+	spec, err := s.types.Kernel()
+	if err != nil {
+		return 0
+	}
+	var t *btf.Typedef
+	if spec.TypeByName("btf_trace_"+event, &t) != nil {
+		return 0
+	}
+	if p, ok := t.Type.(*btf.Pointer); ok {
+		if f, ok := p.Target.(*btf.FuncProto); ok {
+			return len(f.Params) - 1 // the first is the tracepoint's own
+		}
+	}
+	return 0
 }

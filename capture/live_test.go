@@ -171,7 +171,7 @@ func mayMark(t *testing.T, o Options, truth *workload.Truth, r workload.Report) 
 		(severalWriters(truth) || sym.has("trace_call_bpf_faultable"))
 	// In which order: what the garbage collector frees up to v6.9; what is
 	// written at once on kernels that tell the order only when it is read.
-	order := tracepoint && !hasStruct("unix_vertex") || !tracepoint && hasStruct("unix_vertex")
+	order := tracepoint && !sym.hasStruct("unix_vertex") || !tracepoint && sym.hasStruct("unix_vertex")
 	return (r.UnsureSender == 0 || sender) && (r.UnsureOrder == 0 || order) && r.Truncated == 0
 }
 

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/cilium/ebpf/btf"
-
 	"github.com/sockcap/sockcap/bpf"
 )
 
@@ -35,17 +33,18 @@ type plan struct {
 	knobs  bpf.Knobs
 	family *Family // nil: none
 	filter *kernelFilter
+	sym    *symbols
 }
 
 // newPlan lists the hooks of a set that this kernel has a place for.
 func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
-	p := &plan{set: set, knobs: bpf.Knobs{
+	p := &plan{set: set, sym: sym, knobs: bpf.Knobs{
 		SelfPID:           uint32(os.Getpid()),
 		WakeupBytes:       uint64(o.BufferSize / 4),
 		Snaplen:           o.snaplen(),
 		PageSize:          uint32(os.Getpagesize()),
 		ThreadSize:        uint32(max(16384, os.Getpagesize())),
-		GCReorders:        !hasStruct("unix_vertex"), // v6.10
+		GCReorders:        !sym.hasStruct("unix_vertex"), // v6.10
 		TakeOnRead:        set == hooksTracepoint,
 		RequestDestructor: sym.address("sock_wfree"),
 		FailedAt: sym.all("unix_stream_sendmsg", "unix_dgram_sendmsg", "queue_oob",
@@ -105,7 +104,7 @@ func sendHooks(kind string, sym *symbols) []hook {
 	if sym.has("skb_splice_from_iter") {
 		spliced := "kprobe_spliced"
 		if kind == "fentry" {
-			spliced = fmt.Sprintf("fentry_spliced%d", parameters("skb_splice_from_iter"))
+			spliced = fmt.Sprintf("fentry_spliced%d", sym.parameters("skb_splice_from_iter"))
 		}
 		hooks = append(hooks,
 			hook{spliced, "", "skb_splice_from_iter", exit},
@@ -126,23 +125,6 @@ func sendHooks(kind string, sym *symbols) []hook {
 	return append(hooks,
 		hook{kind + "_stream_enter", "", "unix_stream_sendmsg", kind},
 		hook{kind + "_dgram_enter", "", "unix_dgram_sendmsg", kind})
-}
-
-// parameters is how many a kernel function takes, 0 if BTF does not tell.
-func parameters(function string) int {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return 0
-	}
-	var f *btf.Func
-	if spec.TypeByName(function, &f) != nil {
-		return 0
-	}
-	proto, ok := f.Type.(*btf.FuncProto)
-	if !ok {
-		return 0
-	}
-	return len(proto.Params)
 }
 
 // addTracepoints adds the hooks of the receive side: classic tracepoints, or
@@ -207,16 +189,20 @@ func (p *plan) addSenders(dir string, sym *symbols) error {
 	k.SentSK = sent["sk"]
 	p.hooks = append(p.hooks, hook{"tracepoint_sent", "sock", "sock_send_length", "tracepoint"})
 	for _, call := range sends {
-		p.syscall("enter_"+call, "sys_enter_"+call)
+		p.syscall("enter_write", "sys_enter_"+call)
 	}
 	for _, call := range sendsMany {
-		p.syscall("enter_"+call, "sys_enter_"+call)
-		p.syscall("exit_"+call, "sys_exit_"+call)
+		program := "enter_write"
+		if call == "splice" { // where it sends to is its third argument
+			program = "enter_splice"
+		}
+		p.syscall(program, "sys_enter_"+call)
+		p.syscall("exit_sendmmsg", "sys_exit_"+call)
 	}
 	return nil
 }
 
-// syscall adds a program at a system call's tracepoint.
+// syscall adds a program at a system call's tracepoint. Several may share one.
 func (p *plan) syscall(program, event string) {
 	p.hooks = append(p.hooks, hook{program, "syscalls", event, "tracepoint"})
 }
@@ -242,7 +228,7 @@ func (p *plan) addAllocations(dir string) error {
 // tracepoint has is in BTF.
 func (p *plan) rawTracepoints() {
 	consume := "raw_consume"
-	if rawArguments("consume_skb") > 1 {
+	if p.sym.arguments("consume_skb") > 1 {
 		consume = "raw_consume_at"
 	}
 	p.hooks = append(p.hooks,
@@ -253,27 +239,8 @@ func (p *plan) rawTracepoints() {
 	}
 	p.knobs.ExactSenders = true // the system calls have no raw tracepoints of their own
 	for _, event := range []string{"kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node"} {
-		if rawArguments(event) > 0 {
+		if p.sym.arguments(event) > 0 {
 			p.hooks = append(p.hooks, hook{"raw_" + event, "", event, "raw"})
 		}
 	}
-}
-
-// rawArguments is how many arguments a tracepoint's programs get, 0 if this
-// kernel has no such tracepoint.
-func rawArguments(event string) int {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return 0
-	}
-	var t *btf.Typedef
-	if spec.TypeByName("btf_trace_"+event, &t) != nil {
-		return 0
-	}
-	if p, ok := t.Type.(*btf.Pointer); ok {
-		if f, ok := p.Target.(*btf.FuncProto); ok {
-			return len(f.Params) - 1 // the first is the tracepoint's own
-		}
-	}
-	return 0
 }

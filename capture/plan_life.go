@@ -15,9 +15,9 @@ const lifePrograms = "life_"
 func (p *plan) addLifecycle(dir string, sym *symbols) {
 	for _, h := range [...]struct{ program, event string }{
 		{"connect", "sys_enter_connect"}, {"connected", "sys_exit_connect"},
-		{"accepted", "sys_exit_accept"}, {"accepted4", "sys_exit_accept4"},
+		{"accepted", "sys_exit_accept"}, {"accepted", "sys_exit_accept4"},
 		{"listen", "sys_enter_listen"}, {"listened", "sys_exit_listen"},
-		{"shutdown", "sys_enter_shutdown"}, {"shut", "sys_exit_shutdown"},
+		{"listen", "sys_enter_shutdown"}, {"shut", "sys_exit_shutdown"},
 	} {
 		p.syscall(lifePrograms+h.program, h.event)
 	}
@@ -26,10 +26,11 @@ func (p *plan) addLifecycle(dir string, sym *symbols) {
 		return
 	}
 	p.hooks = append(p.hooks, hook{lifePrograms + "exit", "sched", "sched_process_exit", "tracepoint"})
-	for _, call := range []string{"close", "dup2", "dup3"} {
-		event := "sys_enter_" + call
-		if _, err := os.Stat(filepath.Join(dir, "events", "syscalls", event)); err == nil { // arm64 has no dup2
-			p.syscall(lifePrograms+call, event)
+	for _, h := range [...]struct{ program, event string }{
+		{"close", "sys_enter_close"}, {"dup2", "sys_enter_dup2"}, {"dup2", "sys_enter_dup3"},
+	} {
+		if _, err := os.Stat(filepath.Join(dir, "events", "syscalls", h.event)); err == nil { // arm64 has no dup2
+			p.syscall(lifePrograms+h.program, h.event)
 		}
 	}
 }
@@ -50,9 +51,12 @@ func lifeLimits(set string) []string {
 // may have been about to see an event.
 func (p *programs) missedLife() uint64 {
 	n := p.skippedLife
-	for _, l := range p.links {
-		if strings.HasPrefix(l.program, lifePrograms) {
-			n += p.misses(l.program)
+	if p.links == nil {
+		return n
+	}
+	for name := range p.coll.Programs {
+		if strings.HasPrefix(name, lifePrograms) {
+			n += p.misses(name)
 		}
 	}
 	return n

@@ -23,10 +23,16 @@ func attachBest(o *Options) (*programs, error) {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != initialPIDs {
 		return nil, &Error{Op: "capture", Hint: "run it in the host's (docker run --pid=host)", Err: errors.New("not in the initial pid namespace")}
 	}
-	if _, err := btf.LoadKernelSpec(); err != nil {
+	types := btf.NewCache()
+	read := make(chan error)
+	go func() {
+		_, err := types.Kernel()
+		read <- err
+	}()
+	sym, err := loadSymbols(kernelSymbols[:])
+	if err := <-read; err != nil {
 		return nil, &Error{Op: "read kernel types", Hint: "a kernel with CONFIG_DEBUG_INFO_BTF=y has /sys/kernel/btf/vmlinux", Err: err}
 	}
-	sym, err := loadSymbols(kernelSymbols[:])
 	if err != nil {
 		h := "sysctl kernel.kptr_restrict=1"
 		if lacking(unix.CAP_SYSLOG) != "" {
@@ -34,6 +40,7 @@ func attachBest(o *Options) (*programs, error) {
 		}
 		return nil, &Error{Op: "read kernel symbols", Hint: h, Err: err}
 	}
+	sym.types = types
 	sets := hookSets()
 	if o.Hooks != "" && o.Hooks != "auto" {
 		sets = []string{o.Hooks}
@@ -115,6 +122,9 @@ func hint(refused []error) string {
 
 // attachSet attaches one hook set and calibrates it.
 func attachSet(set string, o *Options, sym *symbols) (*programs, error) {
+	if err := probe(set, sym.types); err != nil {
+		return nil, err
+	}
 	exact := o.Senders == "exact" || !countsSenders(sym)
 	plan, err := newPlan(set, o, sym, exact)
 	if err != nil {
@@ -143,7 +153,7 @@ func attachSet(set string, o *Options, sym *symbols) (*programs, error) {
 // since v6.3, and without sendpage, for which sk_data_ready tells of more units
 // than there are.
 func countsSenders(sym *symbols) bool {
-	return rawArguments("sock_send_length") > 0 && !sym.has("unix_stream_sendpage")
+	return sym.arguments("sock_send_length") > 0 && !sym.has("unix_stream_sendpage")
 }
 
 // Set is what Sets tells of one hook set.
@@ -222,12 +232,13 @@ func limits(set string) []string {
 		return l
 	}
 	l = append(l, "time is that of reading, not of sending")
-	if hasUnixIter() {
+	sym, err := loadSymbols(kernelSymbols[:])
+	if err == nil && sym.hasUnixIter() {
 		l = append(l, "unread data shows after a second; that of other network namespaces when it is read, or its socket closed")
 	} else {
 		l = append(l, "unread data shows when its socket is closed")
 	}
-	if sym, err := loadSymbols(kernelSymbols[:]); err != nil || !countsSenders(sym) {
+	if err != nil || !countsSenders(sym) {
 		return append(l, "the sender is told by a tracepoint that taxes all allocations")
 	}
 	return append(l, "the sender is marked uncertain where several tasks were inside a send (--senders exact: never)")
