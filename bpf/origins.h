@@ -80,8 +80,26 @@ static __always_inline void note_allocation(__u64 pointer)
 		count(LOSS_MAP, 1);
 }
 
-/* An allocation for an skb: the current task is the sender. */
-static __always_inline int on_alloc(__u64 site, __u64 pointer)
+/*
+ * The current task allocates the head of an skb that it has just allocated for
+ * a hopeless send. Of two allocations it is the second: the note is used up.
+ */
+static __always_inline bool heads_hopeless(void)
+{
+	struct note *n = filters_sockets ? noted() : NULL;
+
+	if (!n)
+		return false;
+	n->task = 0;
+	return true;
+}
+
+/*
+ * An allocation for an skb: the current task is the sender. Only heads come from
+ * kmalloc, though not all of them.
+ */
+static __always_inline int on_alloc(__u64 site, __u64 pointer,
+				    bool from_kmalloc)
 {
 	struct socket_state *receiver;
 	struct origin o = {};
@@ -89,6 +107,8 @@ static __always_inline int on_alloc(__u64 site, __u64 pointer)
 	bool ring;
 
 	if (!is_allocation(site))
+		return 0;
+	if (from_kmalloc && heads_hopeless())
 		return 0;
 	sk = syscall_socket(&ring);
 	if (!sk && !ring)
@@ -99,8 +119,13 @@ static __always_inline int on_alloc(__u64 site, __u64 pointer)
 		return 0;
 	if (sk && BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM && !peer_of(sk))
 		return 0; /* to connect, not to send */
-	if (sk && is_hopeless(sk))
+	if (sk && is_hopeless(sk)) {
+		if (!from_kmalloc)
+			make_note(bpf_get_current_pid_tgid(), (__u64)sk, 0);
 		return 0;
+	}
+	if (filters_sockets)
+		make_note(0, 0, 0);
 	if (sk) {
 		socket_of(sk); /* while it has an inode */
 		o.sock = (__u64)sk;

@@ -22,9 +22,12 @@ static __always_inline bool in_ranges(const volatile struct text_range *ranges,
 	int i;
 
 #pragma unroll
-	for (i = 0; i < MAX_RANGES; i++)
+	for (i = 0; i < MAX_RANGES; i++) {
+		if (!ranges[i].to)
+			break; /* the verifier takes out what follows */
 		if (address >= ranges[i].from && address < ranges[i].to)
 			return true;
+	}
 	return false;
 }
 
@@ -151,15 +154,19 @@ static __always_inline struct origin *origin_of(struct sk_buff *skb)
 	return bpf_map_lookup_elem(&origins, &key);
 }
 
+/* To delete what is not there costs more than to find that out. */
+static __always_inline void delete_origin(__u64 key)
+{
+	if (bpf_map_lookup_elem(&origins, &key))
+		bpf_map_delete_elem(&origins, &key);
+}
+
 static __always_inline void forget_origin(struct sk_buff *skb)
 {
-	__u64 key = (__u64)skb;
-
 	if (!exact_senders)
 		return;
-	bpf_map_delete_elem(&origins, &key);
-	key = (__u64)BPF_CORE_READ(skb, head);
-	bpf_map_delete_elem(&origins, &key);
+	delete_origin((__u64)skb);
+	delete_origin((__u64)BPF_CORE_READ(skb, head));
 }
 
 static __always_inline void fill_sender(struct data_event *e, struct origin *o,

@@ -255,18 +255,19 @@ int tracepoint_kfree(void *ctx)
 			argument(ctx, kfree_location_at), BY_KFREE);
 }
 
-#define ALLOC(name)                                               \
-	SEC("tracepoint/kmem/" #name)                             \
-	int tracepoint_##name(void *ctx)                          \
-	{                                                         \
-		return on_alloc(argument(ctx, alloc_site_at),     \
-				argument(ctx, alloc_pointer_at)); \
+#define ALLOC(name, from_kmalloc)                                \
+	SEC("tracepoint/kmem/" #name)                            \
+	int tracepoint_##name(void *ctx)                         \
+	{                                                        \
+		return on_alloc(argument(ctx, alloc_site_at),    \
+				argument(ctx, alloc_pointer_at), \
+				from_kmalloc);                   \
 	}
 
-ALLOC(kmalloc)
-ALLOC(kmalloc_node)
-ALLOC(kmem_cache_alloc)
-ALLOC(kmem_cache_alloc_node)
+ALLOC(kmalloc, true)
+ALLOC(kmalloc_node, true)
+ALLOC(kmem_cache_alloc, false)
+ALLOC(kmem_cache_alloc_node, false)
 
 /* Who sends, where allocations don't tell. */
 
@@ -353,17 +354,17 @@ int raw_kfree(struct bpf_raw_tracepoint_args *ctx)
 	return on_freed(SKB(ctx->args[0]), ctx->args[1], BY_KFREE);
 }
 
-#define RAW_ALLOC(name)                                      \
-	SEC("raw_tp/" #name)                                 \
-	int raw_##name(struct bpf_raw_tracepoint_args *ctx)  \
-	{                                                    \
-		return on_alloc(ctx->args[0], ctx->args[1]); \
+#define RAW_ALLOC(name, from_kmalloc)                                      \
+	SEC("raw_tp/" #name)                                               \
+	int raw_##name(struct bpf_raw_tracepoint_args *ctx)                \
+	{                                                                  \
+		return on_alloc(ctx->args[0], ctx->args[1], from_kmalloc); \
 	}
 
-RAW_ALLOC(kmalloc)
-RAW_ALLOC(kmalloc_node)
-RAW_ALLOC(kmem_cache_alloc)
-RAW_ALLOC(kmem_cache_alloc_node)
+RAW_ALLOC(kmalloc, true)
+RAW_ALLOC(kmalloc_node, true)
+RAW_ALLOC(kmem_cache_alloc, false)
+RAW_ALLOC(kmem_cache_alloc_node, false)
 
 /* The family of a command. */
 

@@ -18,8 +18,9 @@ import (
 // that was asked for, or no longer off it; others get the memory of those that
 // were closed.
 func TestHopeless(t *testing.T) {
-	eachSet(t, func(t *testing.T, set string) {
+	eachOptions(t, func(t *testing.T, o Options) {
 		inParallel(t)
+		o.BufferSize = 8 << 20
 		path := socketName(t, "s")
 		p := newPuppet(t, workload.PuppetConfig{Comm: "hopeless"})
 		var captures []*live
@@ -28,7 +29,8 @@ func TestHopeless(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			captures = append(captures, startLive(t, Options{Hooks: set, Filter: e, BufferSize: 8 << 20}, nil))
+			o.Filter = e
+			captures = append(captures, startLive(t, o, nil))
 		}
 		var at, off []string // what is said at the path, and off it
 		say := func(where *[]string, from, to workload.End) {
@@ -81,10 +83,12 @@ func TestHopeless(t *testing.T) {
 // at once, and what was concluded is not. All that others say is kept, and by
 // whom it was said is known.
 func TestHopelessMemory(t *testing.T) {
-	eachSet(t, func(t *testing.T, set string) {
+	eachOptions(t, func(t *testing.T, o Options) {
 		inParallel(t)
+		o.BufferSize = 8 << 20
 		path := socketName(t, "s")
-		l := startLive(t, Options{Hooks: set, Paths: []string{path}, BufferSize: 8 << 20}, nil)
+		o.Paths = []string{path}
+		l := startLive(t, o, nil)
 		p := newPuppet(t, workload.PuppetConfig{Comm: "memory"})
 		listener := p.listen(unix.SOCK_STREAM, path)
 		var want []string

@@ -27,6 +27,15 @@ func eachSet(t *testing.T, f func(t *testing.T, set string)) {
 	}
 }
 
+// eachOptions calls f for each way to capture with one.
+func eachOptions(t *testing.T, f func(t *testing.T, o Options)) {
+	for _, set := range liveSets(t) {
+		for name, o := range liveOptions(t, set) {
+			t.Run(name, func(t *testing.T) { f(t, o) })
+		}
+	}
+}
+
 // inParallel lets a test run beside others: hooks take their time to attach,
 // and do nothing meanwhile. QEMU 7.2 emulates code that changes so badly that
 // a machine of two processors hangs when both patch the kernel at once.
