@@ -302,19 +302,19 @@ func TestDoubt(t *testing.T) {
 	s := newTestSession()
 	s.sends(2, 10, 0, "a", 0)
 	s.sends(2, 20, 1, "b", bpf.DataUnsureSender)
-	s.units.begin(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Offset: 2, Total: 1, Flags: bpf.DataPending})
+	s.units.piece(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Offset: 2, Total: 2, Size: 1, Flags: bpf.DataPending}, []byte("c"))
 	other := s.order.items[0].packet.Clone()
 	other.Data = []byte("other")
 	s.order.put(25, 3, other)
 	s.take(&bpf.Event{Kind: bpf.KindDoubt, Doubt: bpf.Doubt{Sender: 1, Time: 35}})
 	s.take(&bpf.Event{Kind: bpf.KindQueued, Unit: bpf.Unit{Unit: 30<<22 | 7, Time: 30, Offset: 2}})
-	s.units.piece(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Total: 1, Size: 1}, []byte("c"))
-	s.sends(2, 40, 3, "d", 0)
+	s.units.piece(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Total: 2, At: 1, Size: 1}, []byte("d"))
+	s.sends(2, 40, 4, "e", 0)
 	var got []string
 	for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
 		got = append(got, fmt.Sprintf("%s %t", p.Data, p.Uncertain&pcapng.UncertainSender != 0))
 	}
-	if diff := cmp.Diff([]string{"a true", "b true", "other false", "c true", "d false"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"a true", "b true", "other false", "cd true", "e false"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if n := s.stats.senderUnsure.Load(); n != 3 {

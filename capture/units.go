@@ -24,11 +24,12 @@ type unit struct {
 	data     []byte   // as far as it came without a hole
 	end      uint32   // bytes of the unit that pieces told of
 	cut      bool     // a hole or an unreadable piece ended data
-	arrived  int64    // boot time, ns
+	arrived  int64    // boot time, ns, if it had to wait
 	from, to *socket
 	place    place
 	unsure   bool // its place was not settled in time
 	placed   bool // its place was found by the order of reading
+	settled  bool // it has been handed out, or was canceled
 
 	read bpf.Read // who has read it while its place was open; Unit 0: not yet
 
@@ -73,10 +74,13 @@ func newAssembler(t *sockets, snaplen uint32, now func() int64, release func(*un
 	}
 }
 
-// piece takes one piece of a unit; payload is copied.
+// piece takes one piece of a unit; payload is copied. Most units come in one
+// piece and are settled at once: nothing is noted of them, and no time asked
+// for, which is a system call.
 func (a *assembler) piece(d *bpf.Data, payload []byte) {
 	u := a.open[d.Unit]
-	if u == nil {
+	first := u == nil
+	if first {
 		if _, gone := a.gone.get(d.Unit); gone {
 			return
 		}
@@ -96,10 +100,17 @@ func (a *assembler) piece(d *bpf.Data, payload []byte) {
 	if d.Size == 0 {
 		u.end = d.Total
 	}
-	if u.complete(a.snaplen) {
+	switch complete := u.complete(a.snaplen); {
+	case !complete && first:
+		a.making[producer(d.Unit)] = u
+	case complete && !first:
 		delete(a.making, producer(d.Unit))
 	}
 	a.settle(u)
+	if first && !u.settled {
+		u.arrived = a.now()
+		a.open[d.Unit] = u
+	}
 }
 
 // maxGone bounds what is remembered of units that were given up.
@@ -115,7 +126,6 @@ func producer(number uint64) uint32 { return uint32(number & (1<<22 - 1)) }
 func (a *assembler) begin(d *bpf.Data) *unit {
 	u := a.take()
 	u.head = *d
-	u.arrived = a.now()
 	u.from = a.sockets.of(d.Sender)
 	u.to = u.from.elsewhere()
 	if d.Receiver != 0 {
@@ -124,12 +134,10 @@ func (a *assembler) begin(d *bpf.Data) *unit {
 	if d.Flags&bpf.DataPending != 0 {
 		u.place = placePending
 	}
-	a.open[d.Unit] = u
 	if other := a.making[producer(d.Unit)]; other != nil {
 		a.abandon(other)
 		a.settle(other)
 	}
-	a.making[producer(d.Unit)] = u
 	u.to.queue = append(u.to.queue, u)
 	return u
 }
@@ -214,6 +222,7 @@ func (a *assembler) settle(u *unit) {
 			break
 		}
 		delete(a.open, u.head.Unit)
+		u.settled = true
 		if u.place != placeNone {
 			a.release(u)
 		}
