@@ -109,7 +109,8 @@ struct socket_state {
 	__u8 barren;	 /* is or was hopeless (filter.h): to begin anew */
 	__u8 closed;	 /* this has been told of */
 	__u8 reading;	 /* place of the last reader */
-	__u8 pad[6];
+	__u8 walked;	 /* what waited in its queue may be in waits */
+	__u8 pad[5];
 };
 
 struct {

@@ -314,7 +314,10 @@ static __noinline int take_unit(struct freed *f)
 		     receiver ? receiver->inode : 0, e->task.pid, e->flags)) {
 		return leave_unit(e, f);
 	}
-	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
+	/* After consumed has grown: see show_waiting. */
+	w = NULL;
+	if (!receiver || *(volatile __u8 *)&receiver->walked)
+		w = bpf_map_lookup_elem(&waits, &key);
 	if (w && w->shown && receiver && w->receiver == receiver->number &&
 	    w->index == e->index && (w->settled || !claim_shown(w->shown))) {
 		put_read_event(e->flags & (DATA_READ | DATA_DRAINED), w->shown,

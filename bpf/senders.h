@@ -67,15 +67,7 @@ struct {
 	__type(value, struct writers);
 } writers SEC(".maps");
 
-/* Tasks that send, by pid_tgid. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, __u64);
-	__type(value, struct task_id);
-} tasks SEC(".maps");
-
-/* A send by system call, by pid_tgid. */
+/* A task that sends, and its last send by system call, by pid_tgid. */
 struct sending {
 	__u64 sock;
 	__u64 number; /* socket_state.number */
@@ -83,6 +75,7 @@ struct sending {
 	__u64 epoch;
 	__u32 active;
 	__u32 overlap;
+	struct task_id task;
 };
 
 struct {
@@ -146,14 +139,14 @@ static __always_inline void leave(struct sending *s)
 
 static __always_inline void remember_task(__u64 id)
 {
-	struct task_id *known = bpf_map_lookup_elem(&tasks, &id), task = {};
+	struct sending *known = bpf_map_lookup_elem(&sendings, &id), s = {};
 
 	if (known) {
-		fill_task(known);
+		fill_task(&known->task);
 		return;
 	}
-	fill_task(&task);
-	bpf_map_update_elem(&tasks, &id, &task, BPF_ANY);
+	fill_task(&s.task);
+	bpf_map_update_elem(&sendings, &id, &s, BPF_ANY);
 }
 
 /* sk_wmem_alloc is 1, plus the true size of what the socket has in flight. */
@@ -214,6 +207,7 @@ static __noinline int begin_sending(struct sock *sk)
 	s.sock = (__u64)sk;
 	s.number = sender->number;
 	s.active = 1;
+	fill_task(&s.task);
 	if (old) {
 		__builtin_memcpy(old, &s, sizeof(s));
 	} else if (bpf_map_update_elem(&sendings, &id, &s, BPF_ANY)) {
@@ -222,7 +216,6 @@ static __noinline int begin_sending(struct sock *sk)
 		__sync_fetch_and_add(&w->entered, 1); /* nobody is solo */
 		w->synced = 0;
 	}
-	remember_task(id);
 	return 0;
 }
 
@@ -585,7 +578,7 @@ static __noinline int fill_queued(struct data_event *e, struct writers *w,
 static __always_inline void fill_run(struct data_event *e, struct writers *w,
 				     __u64 n)
 {
-	struct task_id *t;
+	struct sending *t;
 	bool sure = false, solo = is_solo(w);
 	__u64 task;
 
@@ -603,10 +596,10 @@ static __always_inline void fill_run(struct data_event *e, struct writers *w,
 	if ((solo || sure) && w->synced && !w->mixed && !w->ring)
 		fill_queued(e, w, n);
 	sure = solo || (sure && w->synced && !w->mixed && !w->ring);
-	t = bpf_map_lookup_elem(&tasks, &task);
+	t = bpf_map_lookup_elem(&sendings, &task);
 	if (!t)
 		return;
-	__builtin_memcpy(&e->task, t, sizeof(e->task));
+	__builtin_memcpy(&e->task, &t->task, sizeof(e->task));
 	e->flags &= ~DATA_NO_SENDER;
 	if (!sure)
 		e->flags |= DATA_UNSURE_SENDER;

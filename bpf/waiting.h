@@ -173,6 +173,7 @@ static __always_inline int on_socket(struct sock *to)
 	if (!receiver)
 		return 0;
 	end_of((__u64)to, receiver);
+	*(volatile __u8 *)&receiver->walked = 1;
 	first = receiver->consumed;
 	walk_skb = skb;
 	walk_place = walk_ahead = walk_skipped = 0;
