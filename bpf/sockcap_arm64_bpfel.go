@@ -34,23 +34,14 @@ const (
 	sockcapMapRing                          = "ring"
 	sockcapMapSendings                      = "sendings"
 	sockcapMapSockets                       = "sockets"
-	sockcapMapTasks                         = "tasks"
 	sockcapMapUnits                         = "units"
 	sockcapMapUsed                          = "used"
 	sockcapMapWaits                         = "waits"
 	sockcapMapWriters                       = "writers"
 	sockcapProgEnterClose                   = "enter_close"
-	sockcapProgEnterPwritev2                = "enter_pwritev2"
-	sockcapProgEnterSendfile64              = "enter_sendfile64"
-	sockcapProgEnterSendmmsg                = "enter_sendmmsg"
-	sockcapProgEnterSendmsg                 = "enter_sendmsg"
-	sockcapProgEnterSendto                  = "enter_sendto"
 	sockcapProgEnterSplice                  = "enter_splice"
 	sockcapProgEnterWrite                   = "enter_write"
-	sockcapProgEnterWritev                  = "enter_writev"
-	sockcapProgExitSendfile64               = "exit_sendfile64"
 	sockcapProgExitSendmmsg                 = "exit_sendmmsg"
-	sockcapProgExitSplice                   = "exit_splice"
 	sockcapProgFentryAppend                 = "fentry_append"
 	sockcapProgFentryDgramEnter             = "fentry_dgram_enter"
 	sockcapProgFentryDgramExit              = "fentry_dgram_exit"
@@ -79,17 +70,14 @@ const (
 	sockcapProgKprobeStreamEnter            = "kprobe_stream_enter"
 	sockcapProgKprobeStreamExit             = "kprobe_stream_exit"
 	sockcapProgLifeAccepted                 = "life_accepted"
-	sockcapProgLifeAccepted4                = "life_accepted4"
 	sockcapProgLifeClose                    = "life_close"
 	sockcapProgLifeConnect                  = "life_connect"
 	sockcapProgLifeConnected                = "life_connected"
 	sockcapProgLifeDup2                     = "life_dup2"
-	sockcapProgLifeDup3                     = "life_dup3"
 	sockcapProgLifeExit                     = "life_exit"
 	sockcapProgLifeListen                   = "life_listen"
 	sockcapProgLifeListened                 = "life_listened"
 	sockcapProgLifeShut                     = "life_shut"
-	sockcapProgLifeShutdown                 = "life_shutdown"
 	sockcapProgPagesSendfile64              = "pages_sendfile64"
 	sockcapProgPagesSplice                  = "pages_splice"
 	sockcapProgRawConsume                   = "raw_consume"
@@ -112,16 +100,7 @@ const (
 	sockcapProgTracepointKmemCacheAllocNode = "tracepoint_kmem_cache_alloc_node"
 	sockcapProgTracepointReady              = "tracepoint_ready"
 	sockcapProgTracepointSent               = "tracepoint_sent"
-	sockcapProgUseAccept                    = "use_accept"
-	sockcapProgUseAccept4                   = "use_accept4"
-	sockcapProgUseBind                      = "use_bind"
-	sockcapProgUseConnect                   = "use_connect"
-	sockcapProgUseListen                    = "use_listen"
 	sockcapProgUseRead                      = "use_read"
-	sockcapProgUseReadv                     = "use_readv"
-	sockcapProgUseRecvfrom                  = "use_recvfrom"
-	sockcapProgUseRecvmmsg                  = "use_recvmmsg"
-	sockcapProgUseRecvmsg                   = "use_recvmsg"
 	sockcapVarAllocAt                       = "alloc_at"
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
@@ -159,7 +138,6 @@ const (
 	sockcapVarNextMessage                   = "next_message"
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
-	sockcapVarNothing                       = "nothing"
 	sockcapVarPageBase                      = "page_base"
 	sockcapVarPageOrigin                    = "page_origin"
 	sockcapVarPageSize                      = "page_size"
@@ -176,6 +154,10 @@ const (
 	sockcapVarUnknownEnd                    = "unknown_end"
 	sockcapVarWaitingNs                     = "waiting_ns"
 	sockcapVarWakeupBytes                   = "wakeup_bytes"
+	sockcapVarWalkAhead                     = "walk_ahead"
+	sockcapVarWalkPlace                     = "walk_place"
+	sockcapVarWalkSkb                       = "walk_skb"
+	sockcapVarWalkSkipped                   = "walk_skipped"
 )
 
 // loadSockcap returns the embedded CollectionSpec for sockcap.
@@ -221,17 +203,9 @@ type sockcapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type sockcapProgramSpecs struct {
 	EnterClose                   *ebpf.ProgramSpec `ebpf:"enter_close"`
-	EnterPwritev2                *ebpf.ProgramSpec `ebpf:"enter_pwritev2"`
-	EnterSendfile64              *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
-	EnterSendmmsg                *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
-	EnterSendmsg                 *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
-	EnterSendto                  *ebpf.ProgramSpec `ebpf:"enter_sendto"`
 	EnterSplice                  *ebpf.ProgramSpec `ebpf:"enter_splice"`
 	EnterWrite                   *ebpf.ProgramSpec `ebpf:"enter_write"`
-	EnterWritev                  *ebpf.ProgramSpec `ebpf:"enter_writev"`
-	ExitSendfile64               *ebpf.ProgramSpec `ebpf:"exit_sendfile64"`
 	ExitSendmmsg                 *ebpf.ProgramSpec `ebpf:"exit_sendmmsg"`
-	ExitSplice                   *ebpf.ProgramSpec `ebpf:"exit_splice"`
 	FentryAppend                 *ebpf.ProgramSpec `ebpf:"fentry_append"`
 	FentryDgramEnter             *ebpf.ProgramSpec `ebpf:"fentry_dgram_enter"`
 	FentryDgramExit              *ebpf.ProgramSpec `ebpf:"fentry_dgram_exit"`
@@ -260,17 +234,14 @@ type sockcapProgramSpecs struct {
 	KprobeStreamEnter            *ebpf.ProgramSpec `ebpf:"kprobe_stream_enter"`
 	KprobeStreamExit             *ebpf.ProgramSpec `ebpf:"kprobe_stream_exit"`
 	LifeAccepted                 *ebpf.ProgramSpec `ebpf:"life_accepted"`
-	LifeAccepted4                *ebpf.ProgramSpec `ebpf:"life_accepted4"`
 	LifeClose                    *ebpf.ProgramSpec `ebpf:"life_close"`
 	LifeConnect                  *ebpf.ProgramSpec `ebpf:"life_connect"`
 	LifeConnected                *ebpf.ProgramSpec `ebpf:"life_connected"`
 	LifeDup2                     *ebpf.ProgramSpec `ebpf:"life_dup2"`
-	LifeDup3                     *ebpf.ProgramSpec `ebpf:"life_dup3"`
 	LifeExit                     *ebpf.ProgramSpec `ebpf:"life_exit"`
 	LifeListen                   *ebpf.ProgramSpec `ebpf:"life_listen"`
 	LifeListened                 *ebpf.ProgramSpec `ebpf:"life_listened"`
 	LifeShut                     *ebpf.ProgramSpec `ebpf:"life_shut"`
-	LifeShutdown                 *ebpf.ProgramSpec `ebpf:"life_shutdown"`
 	PagesSendfile64              *ebpf.ProgramSpec `ebpf:"pages_sendfile64"`
 	PagesSplice                  *ebpf.ProgramSpec `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.ProgramSpec `ebpf:"raw_consume"`
@@ -293,16 +264,7 @@ type sockcapProgramSpecs struct {
 	TracepointKmemCacheAllocNode *ebpf.ProgramSpec `ebpf:"tracepoint_kmem_cache_alloc_node"`
 	TracepointReady              *ebpf.ProgramSpec `ebpf:"tracepoint_ready"`
 	TracepointSent               *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
-	UseAccept                    *ebpf.ProgramSpec `ebpf:"use_accept"`
-	UseAccept4                   *ebpf.ProgramSpec `ebpf:"use_accept4"`
-	UseBind                      *ebpf.ProgramSpec `ebpf:"use_bind"`
-	UseConnect                   *ebpf.ProgramSpec `ebpf:"use_connect"`
-	UseListen                    *ebpf.ProgramSpec `ebpf:"use_listen"`
 	UseRead                      *ebpf.ProgramSpec `ebpf:"use_read"`
-	UseReadv                     *ebpf.ProgramSpec `ebpf:"use_readv"`
-	UseRecvfrom                  *ebpf.ProgramSpec `ebpf:"use_recvfrom"`
-	UseRecvmmsg                  *ebpf.ProgramSpec `ebpf:"use_recvmmsg"`
-	UseRecvmsg                   *ebpf.ProgramSpec `ebpf:"use_recvmsg"`
 }
 
 // sockcapMapSpecs contains maps before they are loaded into the kernel.
@@ -327,7 +289,6 @@ type sockcapMapSpecs struct {
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 	Units       *ebpf.MapSpec `ebpf:"units"`
 	Used        *ebpf.MapSpec `ebpf:"used"`
 	Waits       *ebpf.MapSpec `ebpf:"waits"`
@@ -375,7 +336,6 @@ type sockcapVariableSpecs struct {
 	NextMessage        *ebpf.VariableSpec `ebpf:"next_message"`
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
-	Nothing            *ebpf.VariableSpec `ebpf:"nothing"`
 	PageBase           *ebpf.VariableSpec `ebpf:"page_base"`
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
 	PageSize           *ebpf.VariableSpec `ebpf:"page_size"`
@@ -392,6 +352,10 @@ type sockcapVariableSpecs struct {
 	UnknownEnd         *ebpf.VariableSpec `ebpf:"unknown_end"`
 	WaitingNs          *ebpf.VariableSpec `ebpf:"waiting_ns"`
 	WakeupBytes        *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	WalkAhead          *ebpf.VariableSpec `ebpf:"walk_ahead"`
+	WalkPlace          *ebpf.VariableSpec `ebpf:"walk_place"`
+	WalkSkb            *ebpf.VariableSpec `ebpf:"walk_skb"`
+	WalkSkipped        *ebpf.VariableSpec `ebpf:"walk_skipped"`
 }
 
 // sockcapObjects contains all objects after they have been loaded into the kernel.
@@ -432,7 +396,6 @@ type sockcapMaps struct {
 	Ring        *ebpf.Map `ebpf:"ring"`
 	Sendings    *ebpf.Map `ebpf:"sendings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
 	Units       *ebpf.Map `ebpf:"units"`
 	Used        *ebpf.Map `ebpf:"used"`
 	Waits       *ebpf.Map `ebpf:"waits"`
@@ -459,7 +422,6 @@ func (m *sockcapMaps) Close() error {
 		m.Ring,
 		m.Sendings,
 		m.Sockets,
-		m.Tasks,
 		m.Units,
 		m.Used,
 		m.Waits,
@@ -508,7 +470,6 @@ type sockcapVariables struct {
 	NextMessage        *ebpf.Variable `ebpf:"next_message"`
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
-	Nothing            *ebpf.Variable `ebpf:"nothing"`
 	PageBase           *ebpf.Variable `ebpf:"page_base"`
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
 	PageSize           *ebpf.Variable `ebpf:"page_size"`
@@ -525,6 +486,10 @@ type sockcapVariables struct {
 	UnknownEnd         *ebpf.Variable `ebpf:"unknown_end"`
 	WaitingNs          *ebpf.Variable `ebpf:"waiting_ns"`
 	WakeupBytes        *ebpf.Variable `ebpf:"wakeup_bytes"`
+	WalkAhead          *ebpf.Variable `ebpf:"walk_ahead"`
+	WalkPlace          *ebpf.Variable `ebpf:"walk_place"`
+	WalkSkb            *ebpf.Variable `ebpf:"walk_skb"`
+	WalkSkipped        *ebpf.Variable `ebpf:"walk_skipped"`
 }
 
 // sockcapPrograms contains all programs after they have been loaded into the kernel.
@@ -532,17 +497,9 @@ type sockcapVariables struct {
 // It can be passed to loadSockcapObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sockcapPrograms struct {
 	EnterClose                   *ebpf.Program `ebpf:"enter_close"`
-	EnterPwritev2                *ebpf.Program `ebpf:"enter_pwritev2"`
-	EnterSendfile64              *ebpf.Program `ebpf:"enter_sendfile64"`
-	EnterSendmmsg                *ebpf.Program `ebpf:"enter_sendmmsg"`
-	EnterSendmsg                 *ebpf.Program `ebpf:"enter_sendmsg"`
-	EnterSendto                  *ebpf.Program `ebpf:"enter_sendto"`
 	EnterSplice                  *ebpf.Program `ebpf:"enter_splice"`
 	EnterWrite                   *ebpf.Program `ebpf:"enter_write"`
-	EnterWritev                  *ebpf.Program `ebpf:"enter_writev"`
-	ExitSendfile64               *ebpf.Program `ebpf:"exit_sendfile64"`
 	ExitSendmmsg                 *ebpf.Program `ebpf:"exit_sendmmsg"`
-	ExitSplice                   *ebpf.Program `ebpf:"exit_splice"`
 	FentryAppend                 *ebpf.Program `ebpf:"fentry_append"`
 	FentryDgramEnter             *ebpf.Program `ebpf:"fentry_dgram_enter"`
 	FentryDgramExit              *ebpf.Program `ebpf:"fentry_dgram_exit"`
@@ -571,17 +528,14 @@ type sockcapPrograms struct {
 	KprobeStreamEnter            *ebpf.Program `ebpf:"kprobe_stream_enter"`
 	KprobeStreamExit             *ebpf.Program `ebpf:"kprobe_stream_exit"`
 	LifeAccepted                 *ebpf.Program `ebpf:"life_accepted"`
-	LifeAccepted4                *ebpf.Program `ebpf:"life_accepted4"`
 	LifeClose                    *ebpf.Program `ebpf:"life_close"`
 	LifeConnect                  *ebpf.Program `ebpf:"life_connect"`
 	LifeConnected                *ebpf.Program `ebpf:"life_connected"`
 	LifeDup2                     *ebpf.Program `ebpf:"life_dup2"`
-	LifeDup3                     *ebpf.Program `ebpf:"life_dup3"`
 	LifeExit                     *ebpf.Program `ebpf:"life_exit"`
 	LifeListen                   *ebpf.Program `ebpf:"life_listen"`
 	LifeListened                 *ebpf.Program `ebpf:"life_listened"`
 	LifeShut                     *ebpf.Program `ebpf:"life_shut"`
-	LifeShutdown                 *ebpf.Program `ebpf:"life_shutdown"`
 	PagesSendfile64              *ebpf.Program `ebpf:"pages_sendfile64"`
 	PagesSplice                  *ebpf.Program `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.Program `ebpf:"raw_consume"`
@@ -604,32 +558,15 @@ type sockcapPrograms struct {
 	TracepointKmemCacheAllocNode *ebpf.Program `ebpf:"tracepoint_kmem_cache_alloc_node"`
 	TracepointReady              *ebpf.Program `ebpf:"tracepoint_ready"`
 	TracepointSent               *ebpf.Program `ebpf:"tracepoint_sent"`
-	UseAccept                    *ebpf.Program `ebpf:"use_accept"`
-	UseAccept4                   *ebpf.Program `ebpf:"use_accept4"`
-	UseBind                      *ebpf.Program `ebpf:"use_bind"`
-	UseConnect                   *ebpf.Program `ebpf:"use_connect"`
-	UseListen                    *ebpf.Program `ebpf:"use_listen"`
 	UseRead                      *ebpf.Program `ebpf:"use_read"`
-	UseReadv                     *ebpf.Program `ebpf:"use_readv"`
-	UseRecvfrom                  *ebpf.Program `ebpf:"use_recvfrom"`
-	UseRecvmmsg                  *ebpf.Program `ebpf:"use_recvmmsg"`
-	UseRecvmsg                   *ebpf.Program `ebpf:"use_recvmsg"`
 }
 
 func (p *sockcapPrograms) Close() error {
 	return _SockcapClose(
 		p.EnterClose,
-		p.EnterPwritev2,
-		p.EnterSendfile64,
-		p.EnterSendmmsg,
-		p.EnterSendmsg,
-		p.EnterSendto,
 		p.EnterSplice,
 		p.EnterWrite,
-		p.EnterWritev,
-		p.ExitSendfile64,
 		p.ExitSendmmsg,
-		p.ExitSplice,
 		p.FentryAppend,
 		p.FentryDgramEnter,
 		p.FentryDgramExit,
@@ -658,17 +595,14 @@ func (p *sockcapPrograms) Close() error {
 		p.KprobeStreamEnter,
 		p.KprobeStreamExit,
 		p.LifeAccepted,
-		p.LifeAccepted4,
 		p.LifeClose,
 		p.LifeConnect,
 		p.LifeConnected,
 		p.LifeDup2,
-		p.LifeDup3,
 		p.LifeExit,
 		p.LifeListen,
 		p.LifeListened,
 		p.LifeShut,
-		p.LifeShutdown,
 		p.PagesSendfile64,
 		p.PagesSplice,
 		p.RawConsume,
@@ -691,16 +625,7 @@ func (p *sockcapPrograms) Close() error {
 		p.TracepointKmemCacheAllocNode,
 		p.TracepointReady,
 		p.TracepointSent,
-		p.UseAccept,
-		p.UseAccept4,
-		p.UseBind,
-		p.UseConnect,
-		p.UseListen,
 		p.UseRead,
-		p.UseReadv,
-		p.UseRecvfrom,
-		p.UseRecvmmsg,
-		p.UseRecvmsg,
 	)
 }
 

@@ -67,7 +67,7 @@ func compareEvents(t *testing.T, truths []*workload.Truth, packets []*pcapng.Pac
 // TestLifecycleChosen: a path keeps the events of its sockets alone, among them
 // of those that were asked for and are not there.
 func TestLifecycleChosen(t *testing.T) {
-	names := []string{"life-stream", "life-refused", "life-dgram"}
+	names := []string{"life-refused", "life-stream", "life-dgram"}
 	for _, set := range liveSets(t) {
 		t.Run(set, func(t *testing.T) {
 			dir := t.TempDir()
@@ -77,7 +77,10 @@ func TestLifecycleChosen(t *testing.T) {
 			}
 			chosen := caseDir(t, dir, "life-refused")
 			captured := startCapture(t, Options{Hooks: set, Paths: []string{chosen}})
-			truths := runCases(t, w, names)
+			// The chosen one first: a file that is removed leaves its number to
+			// the next, which who hears of the first only then takes for it.
+			truths := runCases(t, w, names[:1])
+			truths = append(truths, runCases(t, w, names[1:])...)
 			if err := w.Close(); err != nil {
 				t.Error(err)
 			}
