@@ -14,7 +14,7 @@ const UnknownLength = -1
 // have kept fewer; UnknownLength if that cannot be compared with what the
 // record says. It sets all fields but those that stand outside of the
 // record: Time, DropCount and Host. p.Data is a part of rec; strings, FDs,
-// Reader and Cred that p had before are used again where they can be. Options
+// Holders, Reader and Cred that p had before are used again where they can be. Options
 // of unknown types are skipped. An error is an [*Error]: ErrVersion, or
 // ErrDamaged; p is then undefined.
 func DecodeRecord(p *Packet, rec []byte, origLen int) error {
@@ -99,6 +99,8 @@ func decodeOptions(p *Packet, b []byte) error {
 			decodeName(p, &old, kind, value)
 		case kind <= optSkipped || kind == optLatency || kind == optFDCount || kind == optOwnTime:
 			err = decodeNumber(p, kind, value)
+		case kind == optState || kind == optHolder:
+			err = decodeExisting(p, &old, kind, value)
 		default:
 			err = decodeGroup(p, &old, kind, value)
 		}
@@ -115,9 +117,10 @@ type former struct {
 
 	exe, cgroup, container, pod, unit string
 
-	reader *Endpoint
-	fds    []FD
-	cred   *Cred
+	reader  *Endpoint
+	fds     []FD
+	holders []Holder
+	cred    *Cred
 }
 
 // forgetOptions clears every field that an option may set.
@@ -125,13 +128,14 @@ func forgetOptions(p *Packet) former {
 	old := former{
 		sender: p.Sender.Comm, senderThread: p.Sender.Thread, peer: p.Peer.Comm, peerThread: p.Peer.Thread,
 		path: p.Path, exe: p.Exe, cgroup: p.Cgroup, container: p.Container, pod: p.Pod, unit: p.Unit,
-		reader: p.Reader, fds: p.FDs, cred: p.Cred,
+		reader: p.Reader, fds: p.FDs, cred: p.Cred, holders: p.Holders,
 	}
 	p.Sender.Comm, p.Sender.Thread, p.Peer.Comm, p.Peer.Thread, p.Path = "", "", "", "", ""
 	p.Exe, p.Cgroup, p.Container, p.Pod, p.Unit = "", "", "", "", ""
 	p.Errno, p.NetNS, p.Lost, p.Skipped, p.Latency = 0, 0, 0, 0, 0
 	p.FDCount, p.OwnTime = 0, time.Time{}
 	p.Reader, p.FDs, p.Cred = nil, p.FDs[:0], nil
+	p.State, p.Holders = 0, p.Holders[:0]
 	return old
 }
 

@@ -105,8 +105,8 @@ type Cred struct{ PID, UID, GID uint32 }
 // Packet is one event on a Unix domain socket. Its strings hold raw bytes as
 // the kernel gave them: they are hostile text, to be escaped where printed.
 //
-// A Packet yielded by a Reader or a capture Session, its Data and FDs
-// included, is valid until the next iteration; Clone keeps one.
+// A Packet yielded by a Reader or a capture Session, its Data, FDs and
+// Holders included, is valid until the next iteration; Clone keeps one.
 type Packet struct {
 	Time    time.Time // wall clock; never goes back within a file
 	OwnTime time.Time // its own time if Time was moved forward to keep order, else zero
@@ -149,6 +149,9 @@ type Packet struct {
 	FDCount uint32 // number of passed descriptors
 	FDs     []FD   // those of them that could be resolved
 	Cred    *Cred
+
+	State   State    // of a snapshot, 0 otherwise
+	Holders []Holder // of a snapshot: who holds an end, where several processes do
 
 	Exe, Cgroup, Container, Pod, Unit string // of the sender, empty if unknown
 

@@ -48,13 +48,15 @@ const (
 	optFD         = 18
 	optCred       = 19
 	optOwnTime    = 20
+	optState      = 32
+	optHolder     = 33
 )
 
 // AppendRecordHeader appends the header of p's record, options included; the
 // payload, p.Data, comes after it. Header and payload are at most MaxRecord
 // long if the payload is no longer than MaxPayload: where the options do not
-// fit, passed descriptors are left out from the last on, then names are cut,
-// the process's and the path last.
+// fit, holders and passed descriptors are left out from the last on, then names
+// are cut, the process's and the path last.
 func AppendRecordHeader(dst []byte, p *Packet) []byte {
 	return appendHeader(dst, p, ownTime(p))
 }
@@ -88,6 +90,10 @@ func appendHeader(dst []byte, p *Packet, own int64) []byte {
 
 // fit takes over bytes from the options of p's header.
 func fit(p Packet, over int) Packet {
+	for n := len(p.Holders) - 1; n >= 0 && over > 0; n-- {
+		over -= 4 + holderLen + len(p.Holders[n].Comm)
+		p.Holders = p.Holders[:n]
+	}
 	for n := len(p.FDs) - 1; n >= 0 && over > 0; n-- {
 		over -= 4 + 5 + len(p.FDs[n].Name)
 		p.FDs = p.FDs[:n]
@@ -183,7 +189,7 @@ func appendOptions(dst []byte, p *Packet) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.UID)
 		dst = binary.BigEndian.AppendUint32(dst, c.GID)
 	}
-	return dst
+	return appendExisting(dst, p)
 }
 
 func appendOptionHead(dst []byte, kind uint16, size int) []byte {

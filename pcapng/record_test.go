@@ -55,6 +55,12 @@ func TestHeaderFits(t *testing.T) {
 		{"as many descriptors as can be, beside a full payload", fill(MaxPayload, 253), func(p *Packet) []string {
 			return []string{p.Sender.Comm, p.Path, p.Exe, p.Cgroup}
 		}},
+		{"more holders than there is room for", func(p *Packet) {
+			fill(MaxPayload, 3)(p)
+			for i := range 300 {
+				p.Holders = append(p.Holders, Holder{PID: uint32(i), Comm: "a process"})
+			}
+		}, func(p *Packet) []string { return []string{p.Sender.Comm, p.Path, p.Exe, p.Cgroup} }},
 		{"a name that no length can say", func(p *Packet) { p.Exe = long[:65536] }, func(p *Packet) []string {
 			return []string{p.Sender.Comm, p.Path, p.Container}
 		}},
@@ -190,6 +196,8 @@ func TestDecodeRecordBad(t *testing.T) {
 		{"long lost", option(optLost, 9), ErrDamaged, "option 13 of 9 bytes, should be 8"},
 		{"short reader", option(optReader, 7), ErrDamaged, "reader of 7 bytes, should be at least 8"},
 		{"short descriptor", option(optFD, 4), ErrDamaged, "passed descriptor of 4 bytes, should be at least 5"},
+		{"long state", option(optState, 2), ErrDamaged, "state of 2 bytes, should be 1"},
+		{"short holder", option(optHolder, 12), ErrDamaged, "holder of 12 bytes, should be at least 13"},
 		{"short credentials", option(optCred, 11), ErrDamaged, "passed credentials of 11 bytes, should be 12"},
 		{"far time", late, ErrDamaged, "option 20 is 9223372036854775808 nanoseconds"},
 	} {
@@ -248,7 +256,7 @@ func TestDecodeAllocs(t *testing.T) {
 // TestRecordBytes: every field and option stands where FORMAT.md says.
 func TestRecordBytes(t *testing.T) {
 	want := strings.Join([]string{
-		"01 01 014f 05 02 005f", // seqpacket from a server; waiting, more, continued, uncertain, truncated
+		"01 01 017a 05 02 005f", // seqpacket from a server; waiting, more, continued, uncertain, truncated
 		"00000065 00000066 00000067 00000068 0000010000000000",
 		"000000c9 000000ca 000000cb 000000cc 0000020000000000",
 		"0004000000000000 0008000000000000 0010000000000000",
@@ -273,6 +281,9 @@ func TestRecordBytes(t *testing.T) {
 		"0012 000e 00000005 01 2f6574632f6d6f7464",
 		"0012 0005 ffffffff 06",
 		"0013 000c 00000191 00000192 00000193",
+		"0020 0001 04",
+		"0021 0010 01 000001f5 000001f6 000001f7 6f6e65",
+		"0021 000e 02 000001f8 ffffffff ffffffff 1b",
 		"0014 0008 18eae75a612f4040",
 	}, "")
 	if got := hex.EncodeToString(AppendRecordHeader(nil, full())); got != strings.ReplaceAll(want, " ", "") {

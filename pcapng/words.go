@@ -110,6 +110,7 @@ func (p *Packet) Clone() *Packet {
 	q := *p
 	q.Data = slices.Clone(p.Data)
 	q.FDs = slices.Clone(p.FDs)
+	q.Holders = slices.Clone(p.Holders)
 	if p.Reader != nil {
 		reader := *p.Reader
 		q.Reader = &reader

@@ -23,6 +23,7 @@ func TestWords(t *testing.T) {
 		{list(func(i int) fmt.Stringer { return Role(i) }, 4), "unknown client server 3"},
 		{list(func(i int) fmt.Stringer { return Stamp(i) }, 4), "queued read waiting 3"},
 		{list(func(i int) fmt.Stringer { return FDKind(i) }, 8), "other file pipe socket memfd device pidfd 7"},
+		{list(func(i int) fmt.Stringer { return State(i) }, 7), "0 listening connected unconnected connecting disconnected 6"},
 		{fmt.Sprint(Uncertain(0).Words(), UncertainSender.Words(), UncertainOrder.Words(), Uncertain(3).Words()),
 			"[] [sender] [order] [sender order]"},
 	} {
@@ -39,7 +40,7 @@ func TestClone(t *testing.T) {
 	if !reflect.DeepEqual(p, q) {
 		t.Errorf("-packet +clone:\n%s", diff(p, q))
 	}
-	p.Data[0], p.FDs[0].Num, p.Reader.PID, p.Cred.PID = 'X', 0, 0, 0
+	p.Data[0], p.FDs[0].Num, p.Reader.PID, p.Cred.PID, p.Holders[0].PID = 'X', 0, 0, 0, 0
 	if !reflect.DeepEqual(q, full()) {
 		t.Errorf("-clone before +after:\n%s", diff(full(), q))
 	}
