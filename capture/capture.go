@@ -14,6 +14,7 @@ import (
 
 	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/capture/filter"
+	"github.com/sockcap/sockcap/capture/snapshot"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -28,6 +29,11 @@ type Options struct {
 	Paths      []string // keep only sockets with these addresses; none: all
 	Immediate  bool     // hand out each packet at once, where else later news could still put it in order, or mark it
 	Family     *Family  // keep only what a process and its descendants say and hear; nil: all
+	NoSnapshot bool     // do not look for sockets that are older than the capture, which else are told of; a Family has none
+
+	// Begun is called by Packets, at most once: when it is known which sockets
+	// are older than the capture.
+	Begun func(Beginning)
 
 	// Filter keeps only packets that match, of the sockets that Paths keeps;
 	// nil: all. Paths are looked for at both ends, by the identity of their
@@ -55,6 +61,7 @@ type Stats struct {
 	Filtered     uint64 // data packets that Options.Paths, Filter or Family left out, here or in the kernel
 	FilterFull   uint64 // notes that the kernel side's filter had no room for: what they would have left out there was left out here
 	Self         uint64 // data packets left out as sockcap's own
+	Existing     uint64 // sockets that are older than the capture, of those that Options kept
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
@@ -90,6 +97,8 @@ type Session struct {
 	unread  *generations[uint64, *reading] // by the unit's number
 	losses  losses
 	closing closing
+	begin   *beginning // nil once the older sockets are known
+	looking *beginning // the same, to end it
 
 	self   uint32                // our process
 	last   atomic.Pointer[Stats] // when closed
@@ -100,7 +109,7 @@ type Session struct {
 
 // liveStats are the Stats that the session counts itself.
 type liveStats struct {
-	received, captured, filtered, filterFull, lostBytes, orderUnsure, senderUnsure, unconfirmed, self atomic.Uint64
+	received, captured, filtered, filterFull, lostBytes, orderUnsure, senderUnsure, unconfirmed, self, existing atomic.Uint64
 }
 
 // Start begins to capture. It needs root, or the capabilities BPF, PERFMON,
@@ -134,6 +143,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if !o.Immediate {
 		s.order.window = int64(orderWindow)
 	}
+	s.lookAround(snapshot.Take)
 	return s, nil
 }
 
@@ -155,6 +165,9 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 				s.stop() // what follows is in the ring already
 			}
 			ok, err := s.drain(yield, done)
+			if ok && err == nil {
+				ok, err = s.meet(yield, done)
+			}
 			if !ok {
 				return
 			}
@@ -203,7 +216,7 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 		if err := bpf.Decode(&event, record.RawSample); err != nil {
 			return true, err
 		}
-		if err := s.take(&event); err != nil {
+		if err := s.receive(&event, record.RawSample); err != nil {
 			return true, err
 		}
 		if s.options.Immediate || n%64 == 63 {
@@ -439,6 +452,9 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 			p.Path = to.path
 		}
 	}
+	if to.info.Socket == 0 {
+		from.complete(p)
+	}
 	if conn.server != 0 {
 		p.Role = pcapng.RoleClient
 		if conn.server == from.info.Socket {
@@ -463,6 +479,7 @@ func (s *Session) Stats() Stats {
 	return Stats{
 		Received: s.stats.received.Load(), Captured: s.stats.captured.Load(),
 		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), FilterFull: c[bpf.CountRefused] + s.stats.filterFull.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
+		Existing: s.stats.existing.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
 		LostEvents:  c[bpf.LossLife] + s.progs.missedLife(),
@@ -474,6 +491,7 @@ func (s *Session) Stats() Stats {
 func (s *Session) Close() error {
 	s.close.Do(func() {
 		s.stop()
+		s.looking.stop()
 		last := s.Stats()
 		s.last.Store(&last)
 		s.err = errors.Join(s.err, s.ring.Close(), s.progs.close())

@@ -19,6 +19,9 @@ const blocked = 10 * time.Millisecond
 // live takes what the kernel side tells of a socket besides data.
 func (s *Session) live(l *bpf.Life) {
 	from := s.sockets.of(l.Socket)
+	if l.What == bpf.LifeClose || l.What == bpf.LifeCloseUnread {
+		s.sockets.forget(from)
+	}
 	if from.info.Type == 0 {
 		from.info.Type = l.Type
 	}

@@ -44,6 +44,9 @@ type socket struct {
 
 	connecting *bpf.Life // a connect that has begun, of which no packet tells yet
 	closing    *bpf.Life // its close, which waits for what it sent to be taken
+
+	older *older      // what was known of it before the capture
+	talk  *connection // the one that it has, unless it sends datagrams
 }
 
 // elsewhere stands for the receivers of what s sends that are not known; it has
@@ -77,6 +80,7 @@ type sockets struct {
 	nextConn uint64
 	nextSend uint64
 	comm     func(pid uint32) string // of a running process
+	older    map[uint64]*older       // by inode: those that are older than the capture
 }
 
 func newSockets() *sockets {
@@ -118,6 +122,7 @@ func (t *sockets) learn(info *bpf.Socket) *socket {
 	s.path = snapshot.Address(info.Address[:info.AddressLen])
 	s.shared = info.AddressRefs > 1
 	s.wanted = undecided
+	t.recall(s)
 	return s
 }
 
@@ -133,17 +138,24 @@ func (t *sockets) between(from, to *socket) *connection {
 
 // pair is between, but leaves open who offers the service.
 func (t *sockets) pair(from, to *socket) *connection {
-	key := [2]uint64{from.info.Socket, to.info.Socket}
-	if key[0] > key[1] {
-		key[0], key[1] = key[1], key[0]
-	}
+	key := pairKey(from, to)
 	c, ok := t.pairs.get(key)
 	if !ok {
-		t.nextConn++
-		c = &connection{id: t.nextConn}
+		if c = t.resume(from, to); c == nil {
+			t.nextConn++
+			c = &connection{id: t.nextConn}
+		}
 		t.pairs.put(key, c)
+		if from.info.Type != uint8(pcapng.Datagram) && to.info.Socket != 0 {
+			from.talk, to.talk = c, c
+		}
 	}
 	return c
+}
+
+// pairKey is the same for both directions.
+func pairKey(from, to *socket) [2]uint64 {
+	return [2]uint64{min(from.info.Socket, to.info.Socket), max(from.info.Socket, to.info.Socket)}
 }
 
 // server tells which of two sockets offers the service, 0 if it can't be told.
@@ -226,12 +238,16 @@ func cString(b []byte) string {
 }
 
 // peer describes the process at the other end of from, as best known: who
-// read there last, else who accepted it, else who made that end.
+// read there last, else who accepted it, else who alone held that end when the
+// capture began, else who made it.
 func (t *sockets) peer(from, to *socket) pcapng.Endpoint {
 	if to.reader != nil {
 		e := *to.reader
 		e.Inode = to.info.Inode
 		return e
+	}
+	if p := t.holder(from, to); p != nil {
+		return pcapng.Endpoint{PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Inode: to.info.Inode}
 	}
 	e := pcapng.Endpoint{PID: from.info.PeerPid, UID: from.info.PeerUid, GID: from.info.PeerGid, Inode: to.info.Inode}
 	switch m := to.maker; {

@@ -90,7 +90,7 @@ func (t comm) keyword() string { return "comm" }
 
 func (t comm) match(p *pcapng.Packet, _ func(*Path) bool) bool {
 	switch {
-	case t.end != Dst && t.is(p.Sender.Comm):
+	case t.end != Dst && t.is(p.Sender.Comm), p.Holders != nil && holds(p, t.end, func(h *pcapng.Holder) bool { return t.is(h.Comm) }):
 		return true
 	case t.end == Src:
 		return false
@@ -119,7 +119,7 @@ func (t number) match(p *pcapng.Packet, _ func(*Path) bool) bool {
 		return uint64(p.NetNS) == t.n
 	}
 	switch {
-	case t.end != Dst && t.of(&p.Sender) == t.n:
+	case t.end != Dst && t.of(&p.Sender) == t.n, p.Holders != nil && holds(p, t.end, t.isHolder):
 		return true
 	case t.end == Src:
 		return false
@@ -137,6 +137,10 @@ func (t number) of(e *pcapng.Endpoint) uint64 {
 		return uint64(e.GID)
 	}
 	return e.Inode
+}
+
+func (t number) isHolder(h *pcapng.Holder) bool {
+	return t.of(&pcapng.Endpoint{PID: h.PID, UID: h.UID, GID: h.GID}) == t.n
 }
 
 func (t number) append(dst []byte) []byte {

@@ -23,24 +23,35 @@ type Files struct {
 // identity is of the file that bind(2) made.
 type identity struct{ device, inode uint32 }
 
-// FindFiles looks a pattern of [filepath.Glob] up: the socket files of these
-// names, and all those below directories of these names. The zero Files, of an
-// empty pattern, has none.
-func FindFiles(glob string) *Files {
+// FindFiles looks patterns of [filepath.Glob] up: the socket files of these
+// names, and all those below directories of these names. The zero Files, of no
+// or an empty pattern, has none.
+func FindFiles(globs ...string) *Files {
 	f := &Files{files: make(map[identity]bool)}
-	names, _ := filepath.Glob(glob) // the one error is a pattern's
 	left := maxBelow
-	for _, name := range names {
-		info, err := os.Stat(name)
-		switch {
-		case err != nil:
-		case info.IsDir():
-			f.below(name, &left)
-		default:
-			f.add(info)
+	for _, glob := range globs {
+		names, _ := filepath.Glob(glob) // the one error is a pattern's
+		for _, name := range names {
+			f.find(name, &left)
 		}
 	}
 	return f
+}
+
+func (f *Files) find(name string, left *int) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+	case info.IsDir():
+		f.below(name, left)
+	default:
+		f.add(info)
+	}
+}
+
+// Literal is the pattern of [filepath.Glob] that only a name itself matches.
+func Literal(name string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }
 
 func (f *Files) below(name string, left *int) {

@@ -23,6 +23,9 @@ func (t *taker) holders(s *Snapshot, byInode map[uint64]*Socket) error {
 	}
 	s.Processes = len(pids)
 	for _, pid := range pids {
+		if t.ended() {
+			break
+		}
 		if t.process(pid, byInode) {
 			s.Hidden.Processes++
 		}

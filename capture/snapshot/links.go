@@ -48,7 +48,7 @@ func (l *Link) Any() *Socket {
 func (s *Snapshot) Links() []Link {
 	j := joiner{
 		byInode: make(map[uint64]*Socket, len(s.Sockets)), pending: make(map[uint64]*Socket),
-		listening: make(map[place]bool),
+		listening: make(map[place]bool), blind: s.NoDiag != nil,
 	}
 	for _, socket := range s.Sockets {
 		j.byInode[socket.Inode] = socket
@@ -73,6 +73,7 @@ type joiner struct {
 	byInode   map[uint64]*Socket
 	pending   map[uint64]*Socket // listener, by the client that waits
 	listening map[place]bool
+	blind     bool // to peers
 }
 
 // place is where a socket is bound.
@@ -98,6 +99,8 @@ func (j *joiner) link(s *Socket) (Link, bool) {
 		return alone(LinkUnconnected, s), true
 	case !s.Connected:
 		return alone(LinkOther, s), true
+	case j.blind:
+		return alone(LinkEstablished, s), true
 	}
 	peer := j.byInode[s.Peer]
 	listener := j.pending[s.Inode]

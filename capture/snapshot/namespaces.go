@@ -13,13 +13,14 @@ import (
 type namespace struct {
 	inode uint32
 	file  *os.File // nil for the one that we are in
+	names string   // the file that names its sockets
 }
 
 // namespaces gives our network namespace, first, and those of all processes
 // that let us see it. They are to be closed.
 func (t *taker) namespaces() ([]namespace, error) {
 	own := inBrackets(readlink(filepath.Join(t.proc, "thread-self/ns/net")), "net:")
-	list := []namespace{{inode: uint32(own)}}
+	list := []namespace{{inode: uint32(own), names: filepath.Join(t.proc, "thread-self/net/unix")}}
 	seen := map[uint64]bool{own: true}
 	pids, err := t.pids()
 	if err != nil {
@@ -33,7 +34,7 @@ func (t *taker) namespaces() ([]namespace, error) {
 		}
 		if f, err := os.Open(name); err == nil {
 			seen[inode] = true // else another process may let us in
-			list = append(list, namespace{uint32(inode), f})
+			list = append(list, namespace{uint32(inode), f, filepath.Join(t.proc, pid, "net/unix")})
 		}
 	}
 	return list, nil

@@ -32,8 +32,10 @@ import (
 
 // Options say how much to find out. The zero value is sockets alone.
 type Options struct {
-	Holders    bool // look for processes that hold sockets
-	MaxSockets int  // how many are kept; 0: 1,048,576
+	Holders    bool            // look for processes that hold sockets
+	Names      bool            // where sock_diag can't be asked, do with /proc/net/unix: no peers, see NoDiag
+	MaxSockets int             // how many are kept; 0: 1,048,576
+	End        <-chan struct{} // closed: do with what there is so far; nil: never
 }
 
 const defaultMaxSockets = 1 << 20
@@ -43,7 +45,8 @@ type Snapshot struct {
 	Sockets   []*Socket // by inode
 	Processes int       // that were looked into, or could not be
 	Hidden    Hidden
-	Truncated bool // there were more than Options.MaxSockets
+	Truncated bool  // there were more than Options.MaxSockets
+	NoDiag    error // why sockets are but those of /proc/net/unix (Options.Names); nil: they are not
 }
 
 // Hidden counts what could not be looked at for lack of rights.
@@ -155,17 +158,15 @@ func (t *taker) sockets(s *Snapshot, byInode map[uint64]*Socket) error {
 	}
 	defer closeAll(namespaces)
 	for _, n := range namespaces {
-		err := t.dump(n, func(found *Socket) {
-			if _, twice := byInode[found.Inode]; twice {
-				return
-			}
-			if len(byInode) >= t.options.MaxSockets {
-				s.Truncated = true
-				return
-			}
-			found.NetNS = n.inode
-			byInode[found.Inode] = found
-		})
+		if t.ended() {
+			break
+		}
+		found := func(found *Socket) { t.add(s, byInode, n, found) }
+		err := t.dump(n, found)
+		if n.file == nil && err != nil && t.options.Names {
+			s.NoDiag = err
+			return t.names(namespaces, s, byInode)
+		}
 		switch {
 		case err == nil:
 		case n.file == nil:
@@ -175,6 +176,29 @@ func (t *taker) sockets(s *Snapshot, byInode map[uint64]*Socket) error {
 		}
 	}
 	return nil
+}
+
+// add adds a socket of a namespace.
+func (t *taker) add(s *Snapshot, byInode map[uint64]*Socket, n namespace, found *Socket) {
+	if _, twice := byInode[found.Inode]; twice {
+		return
+	}
+	if len(byInode) >= t.options.MaxSockets {
+		s.Truncated = true
+		return
+	}
+	found.NetNS = n.inode
+	byInode[found.Inode] = found
+}
+
+// ended reports whether enough has been seen.
+func (t *taker) ended() bool {
+	select {
+	case <-t.options.End:
+		return true
+	default:
+		return false
+	}
 }
 
 // Error is this package's error: the operation, what it was on, and the cause.

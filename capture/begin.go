@@ -1,0 +1,307 @@
+package capture
+
+import (
+	"os"
+	"time"
+
+	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/filter"
+	"github.com/sockcap/sockcap/capture/snapshot"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// Beginning is what was found of the sockets that are older than the capture.
+type Beginning struct {
+	Sockets   int             // that there were, kept or not
+	Truncated bool            // there were more
+	Hidden    snapshot.Hidden // for lack of rights
+	NoDiag    error           // why there are but names, no peers: sock_diag can't be asked
+	Err       error           // why nothing was found at all
+}
+
+// What the kernel side tells is held until the snapshot is there, so that it is
+// attributed from the first byte: for so long, and as many bytes, at most. What
+// comes later, or is more, goes out with what is known by then.
+const (
+	holdBegin    = time.Second
+	maxHeldBegin = 8 << 20
+)
+
+// beginning is the time from the start of a capture to when its snapshot of the
+// sockets that are older has been joined with what the kernel side tells.
+type beginning struct {
+	at    int64 // boot time at which all programs were in place
+	found chan *surroundings
+	end   chan struct{} // closed: do not go on
+
+	held     [][]byte // records of the kernel side
+	size     int      // of them all
+	let      bool     // they are held no longer
+	arrivals arrivals
+}
+
+// surroundings are the sockets of a machine, and the files that the filter
+// chooses among them.
+type surroundings struct {
+	links     []snapshot.Link
+	chosen    *snapshot.Files // of Options.Paths
+	files     map[*filter.Path]*snapshot.Files
+	beginning Beginning
+}
+
+// lookAround takes a snapshot, beside the session, unless a family is captured,
+// which is new.
+func (s *Session) lookAround(take func(snapshot.Options) (*snapshot.Snapshot, error)) {
+	if s.options.NoSnapshot || s.options.Family != nil {
+		return
+	}
+	b := &beginning{at: bootTime(), found: make(chan *surroundings, 1), end: make(chan struct{}), arrivals: newArrivals()}
+	s.begin, s.looking = b, b
+	names, expr := s.paths.names, s.filter.expr
+	go func() {
+		b.found <- surround(take, b.end, names, expr)
+		close(b.found)
+	}()
+}
+
+func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-chan struct{}, names []string, expr *filter.Expr) *surroundings {
+	found, err := take(snapshot.Options{Holders: true, Names: true, MaxSockets: maxSockets, End: end})
+	a := &surroundings{files: make(map[*filter.Path]*snapshot.Files)}
+	if err != nil {
+		a.beginning.Err = err
+		return a
+	}
+	a.links = found.Links()
+	a.beginning = Beginning{Sockets: len(found.Sockets), Truncated: found.Truncated, Hidden: found.Hidden, NoDiag: found.NoDiag}
+	patterns := make([]string, len(names))
+	for i, name := range names {
+		patterns[i] = snapshot.Literal(name)
+	}
+	a.chosen = snapshot.FindFiles(patterns...)
+	expr.EachPath(func(p *filter.Path) { a.files[p] = snapshot.FindFiles(p.Glob()) })
+	return a
+}
+
+// receive takes a record of the kernel side, or holds it.
+func (s *Session) receive(e *bpf.Event, record []byte) error {
+	b := s.begin
+	if b == nil {
+		return s.take(e)
+	}
+	if !b.let && b.size+len(record) <= maxHeldBegin {
+		b.held = append(b.held, append([]byte(nil), record...))
+		b.size += len(record)
+		return nil
+	}
+	if err := s.letGo(); err != nil {
+		return err
+	}
+	b.arrivals.note(e, true)
+	return s.take(e)
+}
+
+// letGo takes what was held.
+func (s *Session) letGo() error {
+	b := s.begin
+	b.let = true
+	held := b.held
+	b.held, b.size = nil, 0
+	var e bpf.Event
+	for _, record := range held {
+		if err := bpf.Decode(&e, record); err != nil {
+			return err
+		}
+		b.arrivals.note(&e, true)
+		if err := s.take(&e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meet joins the snapshot, if it is there by now; all says that it is now or
+// never. It is false when the consumer wants no more.
+func (s *Session) meet(yield func(*pcapng.Packet, error) bool, all bool) (bool, error) {
+	b := s.begin
+	if b == nil {
+		return true, nil
+	}
+	found := b.await(all)
+	switch {
+	case found != nil:
+		if ok, err := s.join(found, yield); !ok || err != nil {
+			return ok, err
+		}
+	case b.let || !all && bootTime() < b.at+int64(holdBegin):
+		return true, nil
+	}
+	err := s.letGo()
+	if found != nil {
+		s.begin = nil
+		if s.options.Begun != nil {
+			s.options.Begun(found.beginning)
+		}
+	}
+	return true, err
+}
+
+// await gives the snapshot if it is there, and if all is wanted waits for it as
+// long as records are held.
+func (b *beginning) await(all bool) *surroundings {
+	var patience <-chan time.Time
+	if all && !b.let {
+		patience = time.After(time.Duration(b.at + int64(holdBegin) - bootTime()))
+	} else {
+		done := make(chan time.Time)
+		close(done)
+		patience = done
+	}
+	select {
+	case found := <-b.found:
+		return found
+	default:
+	}
+	select {
+	case found := <-b.found:
+		return found
+	case <-patience:
+		return nil
+	}
+}
+
+// stop ends the snapshot, and waits until it has. It may be called once, from
+// any goroutine.
+func (b *beginning) stop() {
+	if b == nil {
+		return
+	}
+	close(b.end)
+	for range b.found {
+	}
+}
+
+// tellBatch is how many older sockets are told of before the consumer gets them.
+const tellBatch = 1024
+
+// join joins a snapshot with what the kernel side has told, and tells of the
+// sockets in it.
+func (s *Session) join(a *surroundings, yield func(*pcapng.Packet, error) bool) (bool, error) {
+	b := s.begin
+	var e bpf.Event
+	for _, record := range b.held {
+		if err := bpf.Decode(&e, record); err != nil {
+			return true, err
+		}
+		b.arrivals.note(&e, false)
+	}
+	j := s.sockets.newJoiner(b.arrivals.has)
+	j.blind = a.beginning.NoDiag != nil
+	own := uint32(os.Getpid())
+	n := 0
+	for i := range a.links {
+		if heldBy(a.links[i].Client, own) || heldBy(a.links[i].Server, own) {
+			continue
+		}
+		for _, f := range j.join(&a.links[i]) {
+			if !s.tellOlder(a, &f, b.at) {
+				continue
+			}
+			if n++; n%tellBatch == 0 && !s.hand(yield, max(b.at, s.order.last)+s.order.window, false) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+func heldBy(s *snapshot.Socket, pid uint32) bool {
+	if s == nil {
+		return false
+	}
+	for _, h := range s.Holders {
+		if h.Process.PID == pid {
+			return true
+		}
+	}
+	return false
+}
+
+// tellOlder hands out the record of an older socket, if it is kept.
+func (s *Session) tellOlder(a *surroundings, f *found, at int64) bool {
+	p := f.packet()
+	if !a.keeps(s, &p, f) {
+		return false
+	}
+	t := max(at, s.order.last)
+	p.Time = s.clock.wall(t)
+	if t > at {
+		p.OwnTime = s.clock.wall(at)
+	}
+	s.order.put(t, 0, &p)
+	s.stats.existing.Add(1)
+	return true
+}
+
+// keeps reports whether the options keep a record of an older socket.
+func (a *surroundings) keeps(s *Session, p *pcapng.Packet, f *found) bool {
+	at := func(o *snapshot.Socket) bool {
+		return o != nil && (s.paths.paths.Match(o.Address) || a.chosen.Has(o))
+	}
+	if !s.paths.paths.All() && !at(f.self) && !at(f.other) {
+		return false
+	}
+	return s.filter.expr.All() || s.filter.expr.MatchAt(p, func(t *filter.Path) bool {
+		has := func(o *snapshot.Socket) bool {
+			return o != nil && o.Address != "" && (t.Match(o.Address) || a.files[t].Has(o))
+		}
+		return t.End != filter.Dst && has(f.self) || t.End != filter.Src && has(f.other)
+	})
+}
+
+// maxHolders bounds how many processes are named that hold an end.
+const maxHolders = 64
+
+// packet is the record of an older socket, without its time.
+func (f *found) packet() pcapng.Packet {
+	p := pcapng.Packet{
+		Event: pcapng.EventSnapshot, Type: f.self.Type, Role: f.role, State: f.state,
+		Path: f.path, ConnID: f.conn, MessageLen: pcapng.Unknown, NetNS: f.self.NetNS,
+		Sender: endOf(f.self), Peer: pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: f.self.Peer},
+	}
+	if f.other != nil {
+		p.Peer = endOf(f.other)
+	}
+	if len(f.self.Holders) > 0 {
+		first := f.self.Holders[0].Process
+		p.Cgroup, p.Container, p.Unit = first.Cgroup, first.Container, first.Unit
+	}
+	p.Holders = appendHolders(appendHolders(nil, f.self, false), f.other, true)
+	return p
+}
+
+// endOf describes a socket by who holds it: of several the one of the lowest
+// number.
+func endOf(s *snapshot.Socket) pcapng.Endpoint {
+	if len(s.Holders) == 0 {
+		return pcapng.Endpoint{UID: s.UID, GID: pcapng.Unknown, Inode: s.Inode}
+	}
+	p := s.Holders[0].Process
+	return pcapng.Endpoint{PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Inode: s.Inode}
+}
+
+// appendHolders appends those who hold a socket, if they are several.
+func appendHolders(dst []pcapng.Holder, s *snapshot.Socket, peer bool) []pcapng.Holder {
+	if s == nil || len(s.Holders) == 0 || onlyHolder(s) != nil {
+		return dst
+	}
+	n := 0
+	for i, h := range s.Holders {
+		if i > 0 && s.Holders[i-1].Process == h.Process || n == maxHolders {
+			continue
+		}
+		n++
+		p := h.Process
+		dst = append(dst, pcapng.Holder{Peer: peer, PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm})
+	}
+	return dst
+}
