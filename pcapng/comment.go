@@ -35,6 +35,9 @@ func AppendComment(dst []byte, p *Packet) []byte {
 	if p.Event != EventData {
 		dst = append(append(dst, " event="...), p.Event.String()...)
 	}
+	if p.State != 0 {
+		dst = append(append(dst, " state="...), p.State.String()...)
+	}
 	dst = appendKnownNumber(dst, " errno=", p.Errno)
 	dst = appendKnownNumber(dst, " fd.count=", p.FDCount)
 	return appendKnownName(dst, " container=", p.Container)

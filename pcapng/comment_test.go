@@ -32,6 +32,8 @@ func TestComment(t *testing.T) {
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd reader.pid=2500 reader.comm=worker`},
 		{with(func(p *Packet) { p.Event, p.Errno, p.Peer = EventRefused, 111, Endpoint{} }),
 			`pid=27806 comm=docker path=/run/docker.sock event=refused errno=111`},
+		{with(func(p *Packet) { p.Event, p.State = EventSnapshot, StateConnected }),
+			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd event=snapshot state=connected`},
 		{with(func(p *Packet) { p.FDCount, p.Container = 2, "c0ffee" }),
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd fd.count=2 container=c0ffee`},
 		{with(func(p *Packet) { p.Peer.Comm = "\x1b[2J\u009b\u202e\xff\"=" }),
@@ -132,6 +134,10 @@ func checkComment(t *testing.T, p *Packet) {
 		t.Errorf("event is %s, want %s", event, p.Event)
 	}
 	delete(values, "event")
+	if state, ok := values["state"]; ok && state != p.State.String() {
+		t.Errorf("state is %s, want %s", state, p.State)
+	}
+	delete(values, "state")
 	if len(values) > 0 {
 		t.Errorf("forged: %q in %q", values, comment)
 	}

@@ -30,6 +30,7 @@ var contract = map[string]string{
 	"fd.kind": "STRING", "comm": "STRING", "thread": "STRING", "path": "STRING", "peer.comm": "STRING",
 	"reader.comm": "STRING", "fd.name": "STRING", "exe": "STRING", "cgroup": "STRING",
 	"container": "STRING", "pod": "STRING", "unit": "STRING",
+	"state": "STRING", "holder.pid": "UINT32", "holder.uid": "UINT32", "holder.gid": "UINT32", "holder.comm": "STRING",
 	"truncated": "BOOLEAN", "latency": "DOUBLE", "data": "BYTES",
 }
 
@@ -108,6 +109,13 @@ func want(p *pcapng.Packet) map[string][]string {
 		set("cred.uid", true, c.UID)
 		set("cred.gid", true, c.GID)
 	}
+	set("state", p.State != 0, []string{"", "listening", "connected", "unconnected", "connecting", "disconnected"}[p.State])
+	for _, h := range p.Holders {
+		set("holder.pid", true, h.PID)
+		set("holder.uid", h.UID != pcapng.Unknown, h.UID)
+		set("holder.gid", h.GID != pcapng.Unknown, h.GID)
+		set("holder.comm", h.Comm != "", h.Comm)
+	}
 	set("exe", p.Exe != "", p.Exe)
 	set("cgroup", p.Cgroup != "", p.Cgroup)
 	set("container", p.Container != "", p.Container)
@@ -132,8 +140,10 @@ func full() pcapng.Packet {
 		Latency: 1500 * time.Microsecond, Errno: 111, NetNS: 4026531840, FDCount: 3,
 		FDs: []pcapng.FD{{Num: 9, Kind: pcapng.FDFile, Name: "/etc/passwd"}, {Num: pcapng.Unknown, Kind: pcapng.FDPidfd},
 			{Num: 0, Kind: pcapng.FDOther, Name: "anon_inode:[eventfd]"}},
-		Cred: &pcapng.Cred{PID: 27806, UID: 0, GID: pcapng.Unknown},
-		Exe:  "/usr/bin/docker", Cgroup: `/system.slice/dev-disk\x2dby.service`, Container: "0123456789ab", Pod: "web-0",
+		Cred: &pcapng.Cred{PID: 27806, UID: 0, GID: pcapng.Unknown}, State: pcapng.StateConnected,
+		Holders: []pcapng.Holder{{PID: 27806, UID: 1000, GID: 100, Comm: "docker"}, {PID: 27811, UID: pcapng.Unknown, GID: pcapng.Unknown},
+			{Peer: true, PID: 2434, UID: 0, GID: 0, Comm: "dockerd"}},
+		Exe: "/usr/bin/docker", Cgroup: `/system.slice/dev-disk\x2dby.service`, Container: "0123456789ab", Pod: "web-0",
 		Unit: "docker.service", Data: []byte{0, 1, 255},
 	}
 }
@@ -168,6 +178,7 @@ func random(r *rand.Rand) pcapng.Packet {
 	}
 	if coin() {
 		p.Cred, p.Reader, p.FDs, p.Errno, p.Lost = nil, nil, nil, 0, 0
+		p.State, p.Holders = pcapng.State(r.IntN(6)), nil
 	}
 	return p
 }

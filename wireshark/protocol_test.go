@@ -342,6 +342,8 @@ func TestEventsSayWhatHappened(t *testing.T) {
 	read := c.event(pcapng.EventRead, client)
 	read.Reader, read.Latency = &pcapng.Endpoint{PID: 99, Comm: "nginx"}, 1500000
 	c.event(pcapng.EventLost, client).Lost = 4099
+	c.event(pcapng.EventSnapshot, server).State = pcapng.StateConnecting
+	c.event(pcapng.EventSnapshot, server).State = 77
 	s := newShark(t)
 	s.capture(t, "events.pcapng", c.packets...)
 	var got []string
@@ -355,6 +357,7 @@ func TestEventsSayWhatHappened(t *testing.T) {
 		"connect /run/x.sock", "accept /run/x.sock", "listen /run/x.sock", "shutdown /run/x.sock",
 		"close /run/x.sock", "snapshot /run/x.sock", "refused ECONNREFUSED /run/x.sock", "refused 4099 /run/x.sock",
 		"read by nginx[99] after 0.001500 s /run/x.sock", "lost 4099 bytes /run/x.sock",
+		"snapshot connecting /run/x.sock", "snapshot 77 /run/x.sock",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("info (-want +got):\n%s", d)

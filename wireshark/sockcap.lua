@@ -26,6 +26,7 @@ local STAMP = { [0] = "queued", [1] = "read", [2] = "waiting" }
 local FD_KIND = {
   [0] = "other", [1] = "file", [2] = "pipe", [3] = "socket", [4] = "memfd", [5] = "device", [6] = "pidfd",
 }
+local STATE = { "listening", "connected", "unconnected", "connecting", "disconnected" }
 local ERRNO = { -- Linux, asm-generic
   [1] = "EPERM", [2] = "ENOENT", [4] = "EINTR", [9] = "EBADF", [11] = "EAGAIN", [12] = "ENOMEM",
   [13] = "EACCES", [14] = "EFAULT", [17] = "EEXIST", [20] = "ENOTDIR", [22] = "EINVAL", [23] = "ENFILE",
@@ -83,7 +84,10 @@ local OPTION = {
   [18] = { "fd", "group", "Passed descriptor", least = 5 },
   [19] = { "cred", "group", "Passed credentials", size = 12 },
   [20] = { nil, "time", "Own time", size = 8 },
+  [32] = { "state", "word", "State", size = 1 },
+  [33] = { "holder", "group", "Holder", least = 13 },
 }
+local OPTION_MOST = 40
 
 -- Fields that are a part of an option, bits of the flags, or computed.
 local OTHER = {
@@ -95,6 +99,11 @@ local OTHER = {
   { "fd.num", "uint32", "Descriptor number" },
   { "fd.kind", "string", "Descriptor kind" },
   { "fd.name", "string", "Descriptor name" },
+  { "state", "string", "State" },
+  { "holder.pid", "uint32", "Holder PID" },
+  { "holder.uid", "uint32", "Holder UID" },
+  { "holder.gid", "uint32", "Holder GID" },
+  { "holder.comm", "string", "Holder command" },
   { "stamp", "string", "Time stamp taken when" },
   { "uncertain", "string", "Uncertain" },
   { "stream", "uint32", "Stream index" },
@@ -114,9 +123,9 @@ local function define(abbr, kind, title)
 end
 
 for _, row in ipairs(HEADER) do define(row[1], row[2], row[5]) end
-for i = 1, #OPTION do
+for i = 1, OPTION_MOST do
   local row = OPTION[i]
-  if row[1] and row[2] ~= "group" then define(row[1], row[2], row[3]) end
+  if row and row[1] and row[2] ~= "group" and row[2] ~= "word" then define(row[1], row[2], row[3]) end
 end
 for _, row in ipairs(OTHER) do define(row[1], row[2], row[3]) end
 F.truncated = ProtoField.bool("sockcap.truncated", "Truncated", 16, nil, 0x0001)
@@ -376,6 +385,19 @@ local ON_OPTION = {
     view:add("cred.pid", range(0, 4))
     view:add("cred.uid", range(4, 4))
     view:add("cred.gid", range(8, 4))
+  end,
+  [32] = function(rec, bytes, view, range)
+    rec.state = STATE[bytes:byte()] or tostring(bytes:byte())
+    view:add("state", range, rec.state)
+  end,
+  [33] = function(_, bytes, view, range)
+    local which = bytes:byte()
+    if which ~= 1 and which ~= 2 then return end
+    view:note(range(0, 1), which == 1 and "Holds the sender's socket" or "Holds the peer's socket")
+    view:add("holder.pid", range(1, 4))
+    if bytes:sub(6, 9) ~= ONES4 then view:add("holder.uid", range(5, 4)) end
+    if bytes:sub(10, 13) ~= ONES4 then view:add("holder.gid", range(9, 4)) end
+    if #bytes > 13 then view:string("holder.comm", range(13), bytes:sub(14)) end
   end,
 }
 
@@ -1554,6 +1576,7 @@ local INFO = {
     return rec.latency and ("%s after %.6f s"):format(text, rec.latency) or text
   end,
   refused = function(rec) return "refused " .. errno_word(rec) end,
+  snapshot = function(rec) return rec.state and "snapshot " .. rec.state or "snapshot" end,
   lost = function(rec) return ("lost %s bytes"):format(rec.lost or "?") end,
 }
 
@@ -1656,7 +1679,7 @@ local function read_rest(rec, bytes)
   rec.seq = o8 < 255 and char(o5, o6, o7, o8 + 1) or bytes4((offset + 1) % 4294967296)
   rec.len = ((l1 * 256 + l2) * 256 + l3) * 256 + l4
   rec.missing = 0 -- bytes before it; this and what follows is in options
-  rec.lost, rec.errno, rec.reader, rec.latency = nil, nil, nil, nil
+  rec.lost, rec.errno, rec.reader, rec.latency, rec.state = nil, nil, nil, nil, nil
 end
 
 local function show_record(tvb, rec, tree)

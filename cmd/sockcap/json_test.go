@@ -34,8 +34,9 @@ func fullPacket() pcapng.Packet {
 		FDs: []pcapng.FD{
 			{Num: 19, Kind: pcapng.FDFile, Name: "/\xfftc"}, {Num: pcapng.Unknown, Kind: pcapng.FDMemfd, Name: "m"}, {Num: 0, Kind: 99},
 		},
-		Cred: &pcapng.Cred{PID: 20, UID: 0, GID: 21},
-		Exe:  "/bin/\xfe", Cgroup: "/c\xfe", Container: "d\xfe", Pod: "p\xfe", Unit: "u\xfe", Data: []byte("\x00\x1b\x7f\u009b\n"),
+		Cred: &pcapng.Cred{PID: 20, UID: 0, GID: 21}, State: pcapng.StateListening,
+		Holders: []pcapng.Holder{{PID: 22, UID: 0, GID: 23, Comm: "h\xff"}, {PID: 25, UID: 26, GID: 27, Comm: "j"}, {Peer: true, PID: 24, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: "i"}},
+		Exe:     "/bin/\xfe", Cgroup: "/c\xfe", Container: "d\xfe", Pod: "p\xfe", Unit: "u\xfe", Data: []byte("\x00\x1b\x7f\u009b\n"),
 	}
 }
 
@@ -180,6 +181,10 @@ func packetOf(t *testing.T, fields map[string]any) pcapng.Packet {
 		}
 		p.FDs = append(p.FDs, fd)
 	}
+	if w := take("state"); w != nil {
+		p.State = named[pcapng.State](w)
+	}
+	p.Holders = holdersOf(t, take)
 	if data := take("data"); data != nil {
 		p.Data = []byte(bytes(data))
 	}
@@ -192,6 +197,37 @@ func packetOf(t *testing.T, fields map[string]any) pcapng.Packet {
 		t.Errorf("keys that nobody expects: %v", left)
 	}
 	return p
+}
+
+// holdersOf builds the holders of a snapshot.
+func holdersOf(t *testing.T, take func(string) any) (holders []pcapng.Holder) {
+	t.Helper()
+	list := make(map[string][]any)
+	for _, key := range []string{"end", "pid", "uid", "gid", "comm", "comm_raw"} {
+		list[key], _ = take("holder." + key).([]any)
+	}
+	id := func(v any) uint32 {
+		if v == nil {
+			return pcapng.Unknown
+		}
+		n, err := v.(json.Number).Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uint32(n)
+	}
+	for i, end := range list["end"] {
+		h := pcapng.Holder{Peer: end == "peer", PID: id(list["pid"][i]), UID: id(list["uid"][i]), GID: id(list["gid"][i]), Comm: list["comm"][i].(string)}
+		if raw := list["comm_raw"]; raw != nil && raw[i] != nil {
+			b, err := base64.StdEncoding.DecodeString(raw[i].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.Comm = string(b)
+		}
+		holders = append(holders, h)
+	}
+	return holders
 }
 
 // named is the number whose word is v.
@@ -213,7 +249,7 @@ func TestJSONDocument(t *testing.T) {
 	printed := parseJSON(t, appendJSON(nil, &p))
 	p.Data = []byte("text")
 	maps.Copy(printed, parseJSON(t, appendJSON(nil, &p)))
-	expectDocumented(t, "# sockcap --json", printed, "fd.name_raw")
+	expectDocumented(t, "# sockcap --json", printed, "fd.name_raw", "holder.comm_raw")
 }
 
 // expectDocumented compares the keys of an object with those in the tables of

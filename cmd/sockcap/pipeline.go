@@ -45,6 +45,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.capture.Begun = h.sayBegun
 	s, err := h.start(ctx, f.capture)
 	if err != nil {
 		out.abandon()

@@ -79,6 +79,8 @@ func appendDetails(dst []byte, p *pcapng.Packet, more bool) []byte {
 	d.end()
 	d.descriptors(p.FDs)
 	d.end()
+	d.holders(p.Holders)
+	d.end()
 	if more {
 		d.sender(p)
 		d.end()
@@ -96,6 +98,10 @@ func (d *details) message(p *pcapng.Packet) {
 		d.fact("client to server")
 	case p.Role == pcapng.RoleServer && sent:
 		d.fact("server to client")
+	case p.Role == pcapng.RoleClient && p.Event == pcapng.EventSnapshot:
+		d.fact("the client's socket")
+	case p.Role == pcapng.RoleServer && p.Event == pcapng.EventSnapshot:
+		d.fact("the server's socket")
 	case p.Role == pcapng.RoleClient:
 		d.fact("by the client")
 	case p.Role == pcapng.RoleServer:
@@ -154,6 +160,21 @@ func (d *details) descriptors(fds []pcapng.FD) {
 		if fds[i].Name != "" {
 			d.dst = appendShort(append(d.dst, ' '), fds[i].Name, maxName)
 		}
+	}
+}
+
+// holders: of a socket that several processes hold.
+func (d *details) holders(holders []pcapng.Holder) {
+	for i, h := range holders {
+		switch {
+		case i > 0 && holders[i-1].Peer == h.Peer:
+			d.dst = append(d.dst, " and "...)
+		case h.Peer:
+			d.fact("peer held by ")
+		default:
+			d.fact("held by ")
+		}
+		d.dst = appendProcess(d.dst, &pcapng.Endpoint{PID: h.PID, Comm: h.Comm})
 	}
 }
 

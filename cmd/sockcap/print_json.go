@@ -114,9 +114,59 @@ func (o *object) rest(p *pcapng.Packet) {
 		o.count("cred.uid", uint64(c.UID))
 		o.count("cred.gid", uint64(c.GID))
 	}
+	o.known("state", p.State.String(), p.State != 0)
+	o.holders(p.Holders)
 	if !p.OwnTime.IsZero() {
 		o.time("own_time", p.OwnTime)
 	}
+}
+
+// holders appends arrays of the same length, one for each property.
+func (o *object) holders(holders []pcapng.Holder) {
+	if len(holders) == 0 {
+		return
+	}
+	raw := false
+	array := func(key string, each func(h *pcapng.Holder)) {
+		o.key(key)
+		o.dst = append(o.dst, '[')
+		for i := range holders {
+			o.element()
+			each(&holders[i])
+		}
+		o.dst = append(o.dst, ']')
+	}
+	id := func(n uint32) {
+		if n == pcapng.Unknown {
+			o.null()
+		} else {
+			o.dst = strconv.AppendUint(o.dst, uint64(n), 10)
+		}
+	}
+	array("holder.end", func(h *pcapng.Holder) {
+		word := "sender"
+		if h.Peer {
+			word = "peer"
+		}
+		o.dst = appendJSONString(o.dst, word)
+	})
+	array("holder.pid", func(h *pcapng.Holder) { o.dst = strconv.AppendUint(o.dst, uint64(h.PID), 10) })
+	array("holder.uid", func(h *pcapng.Holder) { id(h.UID) })
+	array("holder.gid", func(h *pcapng.Holder) { id(h.GID) })
+	array("holder.comm", func(h *pcapng.Holder) {
+		o.dst = appendJSONString(o.dst, h.Comm)
+		raw = raw || !utf8.ValidString(h.Comm)
+	})
+	if !raw {
+		return
+	}
+	array("holder.comm_raw", func(h *pcapng.Holder) {
+		if utf8.ValidString(h.Comm) {
+			o.null()
+		} else {
+			o.base64String(h.Comm)
+		}
+	})
 }
 
 // uncertain appends the words of the set; without Words, which allocates.

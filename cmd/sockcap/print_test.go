@@ -250,6 +250,7 @@ func TestDetails(t *testing.T) {
 		`    server to client, connection 18446744073709551615, offset 10, message 11 of 1013 bytes, continued, more of it follows,` +
 			` read by r[17] after 3.000000041 s, own time 0.000002000 s before`,
 		`    descriptor 19 file "/\xfftc", descriptor ? memfd m, descriptor 0 99`,
+		`    held by "h\xff"[22] and j[25], peer held by i[24]`,
 		`    sender uid 3 gid 4 inode 9223372036854775808 thread "t\xfe"[2], exe "/bin/\xfe", cgroup "/c\xfe", container "d\xfe", pod "p\xfe",` +
 			` unit "u\xfe", netns 4026531840, time when read, credentials pid 20 uid 0 gid 21`,
 		`    peer uid 7 gid 8 inode 9 thread p[6]`,
@@ -258,6 +259,18 @@ func TestDetails(t *testing.T) {
 	if d := cmp.Diff(want, strings.Split(string(appendDetails(nil, &p, true)), "\n")); d != "" {
 		t.Errorf("-vv (-want +got):\n%s", d)
 	}
+	p = pcapng.Packet{Event: pcapng.EventSnapshot, Role: pcapng.RoleServer, State: pcapng.StateConnected, ConnID: 7, MessageLen: pcapng.Unknown}
+	if got, want := string(appendDetails(nil, &p, false)), "    the server's socket, connection 7\n"; got != want {
+		t.Errorf("-v of a snapshot: %q, want %q", got, want)
+	}
+	line := printer{format: formatText, times: timestamps{style: noTime}, verbose: 1}
+	if got, want := string(line.appendLine(nil, &p)), "? > ? (unnamed) 0 snapshot connected\n"; got != want {
+		t.Errorf("a snapshot: %q, want %q", got, want)
+	}
+	if line.verbose = 0; line.append(nil, &p) != nil {
+		t.Error("a snapshot is shown without -v")
+	}
+	p = fullPacket()
 	if got, want := string(appendIDs(nil, &p)), `uid 3 > 7 inode 9223372036854775808 > 9 cgroup "/c\xfe" `; got != want {
 		t.Errorf("-e: %q, want %q", got, want)
 	}

@@ -135,7 +135,11 @@ func (pr *printer) appendWhat(dst []byte, p *pcapng.Packet) []byte {
 		dst = appendErrno(append(dst, "refused "...), p.Errno)
 		return pr.paint(dst, colorNone)
 	}
-	return append(dst, p.Event.String()...)
+	dst = append(dst, p.Event.String()...)
+	if p.State != 0 {
+		dst = append(append(dst, ' '), p.State.String()...)
+	}
+	return dst
 }
 
 // appendProcess appends comm[pid], with a question mark for what is unknown.
