@@ -305,3 +305,12 @@ func appendHolders(dst []pcapng.Holder, s *snapshot.Socket, peer bool) []pcapng.
 	}
 	return dst
 }
+
+// snapshotLimits says what is not known of older sockets where sock_diag can't
+// be asked, for this reason.
+func snapshotLimits(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return []string{"of sockets that are older than the capture names and holders are known, not peers: " + err.Error()}
+}

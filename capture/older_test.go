@@ -376,6 +376,15 @@ func TestOlderNothing(t *testing.T) {
 	}
 }
 
+func TestSnapshotLimits(t *testing.T) {
+	if l := snapshotLimits(nil); l != nil {
+		t.Errorf("%q, though all can be had", l)
+	}
+	if l := snapshotLimits(errors.New("no")); len(l) != 1 {
+		t.Errorf("%q", l)
+	}
+}
+
 // TestOlderMany: of more sockets than are remembered, all are told of.
 func TestOlderMany(t *testing.T) {
 	b := newOlderBench(t, Options{}, "")

@@ -9,6 +9,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture/snapshot"
 )
 
 // initialPIDs names the initial pid namespace: PROC_PID_INIT_INO of
@@ -224,7 +226,7 @@ func lockedDown(root fs.FS) (bool, error) {
 
 // limits says what a set does not see on this kernel.
 func limits(set string) []string {
-	l := lifeLimits(set)
+	l := append(lifeLimits(set), snapshotLimits(snapshot.Ask())...)
 	if set != hooksTracepoint {
 		if set == hooksFentry && preemptible() {
 			l = append(l, "this kernel may preempt and so skip programs: each runs twice, what both miss is counted")

@@ -78,6 +78,17 @@ func dump(n namespace, found func(*Socket)) error {
 	})
 }
 
+// Ask asks the kernel for nothing, to find out whether it can be asked. An
+// error is an [*Error].
+func Ask() error {
+	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	if err != nil {
+		return &Error{Op: "open", Name: "sock_diag", Err: err}
+	}
+	defer c.Close()
+	return ask(c, 0, 0, func(*Socket) {})
+}
+
 // widest is how large the kernel makes messages at most (netlink_recvmsg), room
 // for 8,000 who wait at one listener. Beyond that, it is not known at which
 // listener they and those of the ones behind it wait.
