@@ -102,7 +102,14 @@ func groundTruth(t *testing.T, o Options, seed uint64) {
 		t.Fatal(err)
 	}
 	before := newClock()
+	known := make(chan struct{})
+	o.Begun = func(Beginning) { close(known) }
 	captured := startCapture(t, o)
+	select {
+	case <-known: // a process that is just being forked would be seen to hold what its parent does
+	case <-time.After(patience):
+		t.Error("the older sockets are not known in time")
+	}
 	truths := runCases(t, w, names)
 	noteSteps(truths, before)
 	if err := w.Close(); err != nil {

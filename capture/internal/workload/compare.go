@@ -105,6 +105,7 @@ func Compare(truth *Truth, packets []*pcapng.Packet) Report {
 	}
 	c.checkConnections(packets)
 	c.checkQueues()
+	c.checkExisting(packets)
 	return c.conclude()
 }
 

@@ -76,6 +76,9 @@ func (k *flowCheck) checkSender(p *pcapng.Packet, x *Send) {
 // that is known of it; that is counted.
 func (k *flowCheck) checkPeer(p *pcapng.Packet, x *Send) {
 	f := k.f
+	if f.Holder != 0 && (p.Peer.PID != f.Holder || p.Peer.Comm != f.HolderComm) {
+		k.differ(k.i, false, "%s: peer is %s[%d], want %s[%d]", describe(p), p.Peer.Comm, p.Peer.PID, f.HolderComm, f.Holder)
+	}
 	switch {
 	case p.Peer.PID == 0 || len(f.Peers) == 0 || slices.Contains(f.Peers, p.Peer.PID):
 	case p.Peer.PID == k.truth.Tasks[0].PID && !k.answered(x.Begin):

@@ -32,7 +32,7 @@ func perfect(t *Truth) []*pcapng.Packet {
 				task := t.Tasks[x.Task]
 				p.Sender = pcapng.Endpoint{PID: task.PID, TID: task.TID, Comm: task.Comm, Thread: task.Thread,
 					UID: task.UID, GID: task.GID, Inode: f.From}
-				p.Peer.Inode = f.To
+				p.Peer = pcapng.Endpoint{Inode: f.To, PID: f.Holder, Comm: f.HolderComm}
 				p.OwnTime = time.Unix(0, x.Begin)
 				if x.Begin == 0 {
 					p.OwnTime = t.Start
@@ -43,7 +43,20 @@ func perfect(t *Truth) []*pcapng.Packet {
 			}
 		}
 	}
-	return inOrder(t, out)
+	return append(snapshots(t), inOrder(t, out)...)
+}
+
+// snapshots are those of the sockets that are older than the capture.
+func snapshots(t *Truth) []*pcapng.Packet {
+	var out []*pcapng.Packet
+	for _, x := range t.Existing {
+		out = append(out, &pcapng.Packet{
+			Event: pcapng.EventSnapshot, Time: t.Start, Type: x.Type, State: x.State, Role: x.Role, Path: x.Path, ConnID: uint64(x.Conn),
+			Sender: pcapng.Endpoint{PID: x.PID, Comm: x.Comm, Inode: x.Inode},
+			Peer:   pcapng.Endpoint{PID: x.PeerPID, Comm: x.PeerComm, Inode: x.Peer},
+		})
+	}
+	return out
 }
 
 // inOrder puts the records of each receiving socket in its order, and gives

@@ -35,6 +35,7 @@ type Env struct {
 	flows    []*Flow
 	recvs    []*recv
 	events   []*Event
+	existing []Existing
 	kids     []*kid
 	threads  []chan error
 	fds      []int

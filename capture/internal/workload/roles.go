@@ -53,14 +53,19 @@ func (h *home) number(i int) int {
 
 func roleWrite(h *home) { h.rounds(write) }
 
-// rounds sends in rounds, each when told: so many messages of a size and more.
+// rounds sends in rounds, each when told: so many messages of a size and more;
+// the first of these rounds may be known to be sent before accept.
 func (h *home) rounds(do how) {
 	rounds, count, size := h.number(0), h.number(1), h.number(2)
-	for range rounds {
+	early := 0
+	if len(h.args) > 3 {
+		early = h.number(3)
+	}
+	for round := range rounds {
 		h.say(message{Text: "ready"})
 		h.await()
 		for i := range count {
-			h.t.put(h.socks[0], size+i, do)
+			h.t.put(h.socks[0], size+i, do).PreAccept = round < early
 		}
 	}
 }

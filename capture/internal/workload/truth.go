@@ -15,7 +15,8 @@ type Truth struct {
 	Tasks      []Task
 	Sends      []Send
 	Flows      []Flow
-	Events     []Event // of the cases that keep account of them, in the order in which they began
+	Existing   []Existing // that are older than the capture, of the cases that keep account of them
+	Events     []Event    // of the cases that keep account of them, in the order in which they began
 
 	// Stepped is by how much the wall clock was set during the capture, which
 	// keeps the clock that it began with: who starts it finds out.
@@ -71,12 +72,14 @@ type Flow struct {
 	Role pcapng.Role // of the sender
 	Conn int         // flows of one connection share it; 0: not connected
 
-	Readers []uint32 // pids that read it
-	Reads   []Read   // who read what, in the order of the units
-	Peers   []uint32 // pids that the receiving socket may be told to belong to; none: not checked
-	Orphan  bool     // the collector throws its data away: its receiver may not be known any more
-	Before  bool     // its sockets were made before the capture
-	Units   []Unit   // what must be captured, in order
+	Readers    []uint32 // pids that read it
+	Reads      []Read   // who read what, in the order of the units
+	Peers      []uint32 // pids that the receiving socket may be told to belong to; none: not checked
+	Holder     uint32   // who alone held the receiving socket before the capture: every record must name it; 0: not checked
+	HolderComm string
+	Orphan     bool   // the collector throws its data away: its receiver may not be known any more
+	Before     bool   // its sockets were made before the capture
+	Units      []Unit // what must be captured, in order
 }
 
 // Unit is what a send put into a receiver's queue. In a stream it is a run of

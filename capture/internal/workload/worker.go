@@ -192,6 +192,7 @@ func (e *Env) runCase(c Case) (*Truth, error) {
 	for _, f := range e.flows {
 		t.Flows = append(t.Flows, *f)
 	}
+	t.Existing = e.existing
 	t.Events = sortEvents(e.events)
 	if e.resumed != 0 {
 		t.Start = time.Unix(0, e.resumed)
