@@ -129,6 +129,12 @@ func (p *Puppet) Socket(typ int) (End, error) {
 // Pair makes a socketpair.
 func (p *Puppet) Pair(typ int) ([]End, error) { return p.ends(puppetCall{Op: "pair", Type: typ}) }
 
+// Crowd makes count socketpairs: the ends of the first, of the second, and so on.
+// The limit of open files is the hard one, which Go's runtime sets.
+func (p *Puppet) Crowd(typ, count int) ([]End, error) {
+	return p.ends(puppetCall{Op: "crowd", Type: typ, Count: count})
+}
+
 // Accept accepts a connection.
 func (p *Puppet) Accept(s End) (End, error) { return p.end(puppetCall{Op: "accept", FD: s.FD}) }
 

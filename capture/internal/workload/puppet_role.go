@@ -48,6 +48,8 @@ func (c *puppetCall) do() (r puppetResult, err error) {
 		var fds [2]int
 		fds, err = unix.Socketpair(unix.AF_UNIX, c.Type|unix.SOCK_CLOEXEC, 0)
 		r.FDs = fds[:]
+	case "crowd":
+		r.FDs, err = crowd(c.Type, c.Count)
 	case "bind":
 		err = bind(c.FD, c.Address)
 	case "connect":
@@ -83,6 +85,19 @@ func (c *puppetCall) do() (r puppetResult, err error) {
 		r.FDs = nil
 	}
 	return r, err
+}
+
+// crowd makes count socketpairs.
+func crowd(typ, count int) ([]int, error) {
+	var all []int
+	for range count {
+		fds, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fds[:]...)
+	}
+	return all, nil
 }
 
 // mount binds Text onto Other, seen by nobody else.
