@@ -18,6 +18,7 @@ const (
 	KindReader   Kind = 6
 	KindDoubt    Kind = 7
 	KindLife     Kind = 8
+	KindSent     Kind = 12
 )
 
 // The flags of a Data, as enum data_flags.
@@ -180,6 +181,15 @@ type Life struct {
 	Pad        uint32
 }
 
+// Sent is struct sent_event: how much a socket has sent until it was closed.
+type Sent struct {
+	Kind    uint8
+	Pad     [7]uint8
+	Socket  uint64
+	Sent    uint64
+	Skipped uint64
+}
+
 // The sizes of the structs above in event.h; the layout test holds them to
 // the object's BTF.
 const (
@@ -190,6 +200,7 @@ const (
 	readerSize = 72
 	doubtSize  = 24
 	lifeSize   = 192
+	sentSize   = 32
 )
 
 // Event is one decoded record; the field that Kind names is set, the others
@@ -204,6 +215,7 @@ type Event struct {
 	Reader  Reader
 	Doubt   Doubt
 	Life    Life
+	Sent    Sent
 }
 
 // Error is this package's error: a record that is none of ours.
@@ -242,6 +254,8 @@ func Decode(e *Event, record []byte) error {
 		want = doubtSize
 	case KindLife:
 		want = lifeSize
+	case KindSent:
+		want = sentSize
 	}
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
@@ -267,6 +281,8 @@ func Decode(e *Event, record []byte) error {
 		e.Doubt.decode(&c)
 	case KindLife:
 		e.Life.decode(&c)
+	case KindSent:
+		e.Sent.decode(&c)
 	default:
 		e.Unit.decode(&c)
 	}
@@ -363,4 +379,10 @@ func (l *Life) decode(c *cursor) {
 	c.bytes(l.Address[:])
 	l.Pad = c.u32()
 	l.AddressLen = min(l.AddressLen, AddressLen)
+}
+
+func (s *Sent) decode(c *cursor) {
+	s.Kind = c.u8()
+	c.bytes(s.Pad[:])
+	s.Socket, s.Sent, s.Skipped = c.u64(), c.u64(), c.u64()
 }

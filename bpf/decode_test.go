@@ -27,6 +27,7 @@ func TestLayout(t *testing.T) {
 		{"read_event", readSize, reflect.TypeFor[Read]()},
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
+		{"sent_event", sentSize, reflect.TypeFor[Sent]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -79,7 +80,8 @@ func lower(b byte) byte {
 // TestDecodeFields puts a different byte at every place and looks for it where
 // the layout says that it is.
 func TestDecodeFields(t *testing.T) {
-	for kind := KindData; kind <= KindLife; kind++ {
+	kinds := []Kind{KindData, KindSocket, KindQueued, KindCanceled, KindConsumed, KindReader, KindDoubt, KindLife, KindSent}
+	for _, kind := range kinds {
 		record := make([]byte, 4096)
 		for i := range record {
 			record[i] = byte(i*7 + 3)
@@ -110,6 +112,8 @@ func TestDecodeFields(t *testing.T) {
 			got = reflect.ValueOf(e.Doubt)
 		case KindLife:
 			got = reflect.ValueOf(e.Life)
+		case KindSent:
+			got = reflect.ValueOf(e.Sent)
 		default:
 			got = reflect.ValueOf(e.Unit)
 		}
@@ -144,7 +148,7 @@ func checkFields(t *testing.T, v reflect.Value, record []byte, base uintptr) {
 
 // FuzzDecode: no record makes the decoder panic or read beyond it.
 func FuzzDecode(f *testing.F) {
-	for kind := range byte(10) {
+	for kind := range byte(14) {
 		f.Add([]byte{kind})
 		f.Add(append([]byte{kind}, make([]byte, 300)...))
 	}

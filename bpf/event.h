@@ -20,6 +20,7 @@ enum event_kind {
 	EVENT_READER = 6,   /* struct reader_event */
 	EVENT_DOUBT = 7,    /* struct doubt_event */
 	EVENT_LIFE = 8,	    /* struct life_event */
+	EVENT_SENT = 12,    /* struct sent_event */
 };
 
 enum data_flags {
@@ -169,6 +170,15 @@ struct life_event {
 	struct task_id task;
 	char address[ADDRESS_LEN]; /* what was asked for, sun_path */
 	__u32 pad;
+};
+
+/* How much a socket has sent until it was closed. */
+struct sent_event {
+	__u8 kind;
+	__u8 pad[7];
+	__u64 socket;
+	__u64 sent;    /* bytes */
+	__u64 skipped; /* of these, bytes that were left out */
 };
 
 #endif

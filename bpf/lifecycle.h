@@ -6,6 +6,7 @@
 #include "filter.h"
 #include "message.h"
 #include "readers.h"
+#include "sent.h"
 
 /*
  * What happens to sockets besides data: connect, accept, listen, shutdown,
@@ -260,6 +261,8 @@ __attribute__((noinline)) int close_socket(__u64 key)
 	st->closed = 1; /* then look: who reads the last of it looks at this */
 	unread = take_on_read &&
 		 BPF_CORE_READ(sk, sk_wmem_alloc.refs.counter) > 1;
+	if (!unread)
+		tell_sent(st);
 	return put_life(unread ? LIFE_CLOSE_UNREAD : LIFE_CLOSE,
 			BPF_CORE_READ(sk, sk_type), st->number, peer, NULL, 0);
 }

@@ -20,6 +20,7 @@ const struct reader_event *layout_reader;
 const struct read_event *layout_read;
 const struct doubt_event *layout_doubt;
 const struct life_event *layout_life;
+const struct sent_event *layout_sent;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets

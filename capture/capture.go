@@ -181,7 +181,9 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 			s.look()
 			s.units.expire(done)
 			s.expireClosing(done)
-			if !done {
+			if done {
+				s.lostAtEnd()
+			} else {
 				s.scan()
 			}
 			if !s.hand(yield, s.until, done) {
@@ -268,6 +270,8 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindDoubt:
 		s.sockets.of(e.Doubt.Sender).doubted = e.Doubt.Time
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
+	case bpf.KindSent:
+		s.sockets.of(e.Sent.Socket).sent = &sentAll{e.Sent.Sent, e.Sent.Skipped}
 	case bpf.KindLife:
 		s.newest = max(s.newest, int64(e.Life.Time))
 		s.live(&e.Life)

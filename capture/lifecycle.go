@@ -122,6 +122,10 @@ func (s *Session) tellEnd(l *bpf.Life, from, to *socket) {
 	event := pcapng.EventClose
 	if l.What == bpf.LifeShutdown {
 		event = pcapng.EventShutdown
+	} else if from.sent != nil {
+		s.tellLost(from, to, int64(l.Time), *from.sent, true)
+	} else if from.lost > 0 {
+		s.tellLost(from, to, int64(l.Time), sentAll{}, false)
 	}
 	s.tell(l, event, from, to, 0)
 }

@@ -20,12 +20,13 @@ type socket struct {
 	path   string // contract form, empty if it is not bound
 	shared bool   // its address is a listener's too
 
-	next    uint64 // offset after the last byte that was told of
-	skipped uint64 // bytes that the filter dropped since
-	lost    uint64 // bytes missing before those, or between them
-	last    int64  // time of the last packet from its receive queue
-	doubted uint64 // until when it is open which task sent on it
-	left    uint64 // bytes that the kernel side has left out, as of the last unit
+	next    uint64   // offset after the last byte that was told of
+	skipped uint64   // bytes that the filter dropped since
+	lost    uint64   // bytes missing before those, or between them
+	sent    *sentAll // in all, once it is closed, if anything was lost by then
+	last    int64    // time of the last packet from its receive queue
+	doubted uint64   // until when it is open which task sent on it
+	left    uint64   // bytes that the kernel side has left out, as of the last unit
 	queue   []*unit
 
 	reader   *pcapng.Endpoint              // who read it last, or has accepted it; nil: not known

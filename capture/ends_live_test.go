@@ -1,0 +1,86 @@
+package capture
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture/internal/workload"
+	"github.com/sockcap/sockcap/pcapng"
+)
+
+// TestLostAtTheEnd: what no later data tells of, because the socket is closed or
+// the capture ends, an event tells of: of each direction all bytes are there, or
+// known to be missing.
+func TestLostAtTheEnd(t *testing.T) {
+	eachSet(t, func(t *testing.T, set string) {
+		for name, typ := range map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM} {
+			for _, closes := range []bool{false, true} {
+				t.Run(map[bool]string{false: name + " ends", true: name + " is closed"}[closes], func(t *testing.T) { lostAtTheEnd(t, set, typ, closes) })
+			}
+		}
+	})
+}
+
+func lostAtTheEnd(t *testing.T, set string, typ int, closes bool) {
+	const count, size = 9_001, 64
+	p := newPuppet(t, workload.PuppetConfig{Comm: "flood"})
+	a, b := p.pair(typ)
+	c, d := p.pair(typ)
+	gate, stuck := make(chan struct{}), make(chan struct{})
+	first := true
+	l := startBlind(t, Options{Hooks: set, BufferSize: 64 << 10, Immediate: true, Family: &Family{PID: p.PID, Sockets: []uint64{a.Inode, b.Inode, c.Inode, d.Inode}}},
+		func(x *pcapng.Packet) {
+			if first && from(a)(x) {
+				first = false
+				close(stuck)
+				<-gate
+			}
+		})
+	p.pass(a, b, "go")
+	<-stuck
+	p.must(p.Flood(a, b, 7, count, []int{size}))
+	close(gate)
+	if closes {
+		l.wait("room in the ring buffer", func([]*pcapng.Packet) bool { // which the close needs, too
+			lost := l.s.Stats().LostRing
+			p.pass(c, d, "room?")
+			return l.s.Stats().LostRing == lost
+		})
+		p.must(p.CloseFD(a))
+		l.wait("the close", func(all []*pcapng.Packet) bool {
+			return len(kept(all, func(x *pcapng.Packet) bool { return x.Event == pcapng.EventClose && x.Sender.Inode == a.Inode })) > 0
+		})
+	}
+	all, stats := l.end()
+	var captured, missing, drops, others uint64
+	events, closed := 0, false
+	for _, x := range all {
+		drops += x.DropCount
+		if x.Sender.Inode != a.Inode {
+			others += x.Lost
+			continue
+		}
+		missing += x.Lost
+		switch x.Event {
+		case pcapng.EventData:
+			captured += uint64(x.Len)
+		case pcapng.EventLost:
+			events++
+			if closed || x.Peer.Inode != b.Inode || x.ConnID == 0 || x.Offset != 2+count*size || x.Sender.PID != uint32(p.PID) {
+				t.Errorf("behind the close %v: %+v", closed, x)
+			}
+		case pcapng.EventClose:
+			closed = true
+		}
+	}
+	if stats.LostRing == 0 {
+		t.Fatal("nothing was lost: the test proves nothing")
+	}
+	if captured+missing != 2+count*size || events != 1 || closed != closes {
+		t.Errorf("%d bytes were sent, %d captured, %d missing; %d events, closed %v; %+v", 2+count*size, captured, missing, events, closed, stats)
+	}
+	if stats.LostBytes != missing+others || drops != stats.LostRing {
+		t.Errorf("the packets tell of %d bytes and %d packets, the statistics %+v", missing+others, drops, stats)
+	}
+}
