@@ -48,6 +48,18 @@
 // of the socket, not of a descriptor, and only of one that had a name or a peer;
 // [Sets] says what a set does not see of it.
 //
+// # Sockets that are older than the capture
+//
+// When all programs are in place, a snapshot is taken beside reading (package
+// snapshot), and joined with what the kernel side tells by the inode (begin.go,
+// older.go): a record for each socket, and for its connection a number, a
+// server and the one process that holds either end, from then on. What the
+// kernel side tells before that is held, for a second or 8 MiB; beyond, it goes
+// out, and the snapshot takes over the numbers that connections have by then.
+// What was connected, accepted or made to listen since the start is not older,
+// where system calls tell of it; a pair that is made while the snapshot is
+// taken may pass for older. A socket that is seen to close is forgotten.
+//
 // # From records to packets
 //
 // Records are read by one goroutine, the consumer of [Session.Packets]. Pieces
