@@ -82,10 +82,15 @@ func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-cha
 	return a
 }
 
-// receive takes a record of the kernel side, or holds it.
+// receive takes a record of the kernel side, or holds it, unless it is about a
+// socket alone.
 func (s *Session) receive(e *bpf.Event, record []byte) error {
 	b := s.begin
 	if b == nil {
+		return s.take(e)
+	}
+	if e.Kind == bpf.KindSocket { // names are looked up now: files come and go
+		b.arrivals.note(e, false)
 		return s.take(e)
 	}
 	if !b.let && b.size+len(record) <= maxHeldBegin {
@@ -137,7 +142,7 @@ func (s *Session) meet(yield func(*pcapng.Packet, error) bool, all bool) (bool, 
 	}
 	err := s.letGo()
 	if found != nil {
-		s.begin = nil
+		s.begin, b.arrivals = nil, arrivals{}
 		if s.options.Begun != nil {
 			s.options.Begun(found.beginning)
 		}

@@ -317,7 +317,7 @@ func TestExtcapLive(t *testing.T) {
 
 	path := filepath.Join(home, "with blank")
 	chat(t, path)
-	out, words, err := tshark([]uintptr{bpf, perfmon, syslog, read}, "-l", "-n", "-i", "sockcap", "-f", `"`+path+`"`, "-o", "extcap.sockcap.snapshotlength:7",
+	out, words, err := tshark([]uintptr{bpf, perfmon, syslog, read}, "-l", "-n", "-i", "sockcap", "-f", `"`+path+`" and data`, "-o", "extcap.sockcap.snapshotlength:7",
 		"-c", "3", "-T", "fields", "-E", "separator=|", "-e", "frame.cap_len", "-e", "frame.len", "-e", "frame.comment")
 	if err != nil || strings.Contains(words, "rror") {
 		t.Fatalf("tshark -i sockcap: %v\n%s%s", err, out, words)
