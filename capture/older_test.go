@@ -166,6 +166,14 @@ func TestOlderFirst(t *testing.T) {
 	}
 }
 
+// TestOlderOwn: of our own sockets nothing is told, nor of their other ends.
+func TestOlderOwn(t *testing.T) {
+	b := newOlderBench(t, Options{}, "")
+	b.self = 11
+	b.found(connectionBefore()...)
+	b.want(toldBefore[2])
+}
+
 // TestOlderHeld: the kernel side tells first, and waits for the snapshot.
 func TestOlderHeld(t *testing.T) {
 	b := newOlderBench(t, Options{}, "")
