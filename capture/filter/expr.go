@@ -30,7 +30,7 @@
 //
 // A path, comm, pid, uid, gid or inode is looked for at both ends: at the
 // sender, and at the receiver, who is the peer or whoever has read the
-// message. After src or dst it is looked for at the one end alone. What is not
+// message; of a snapshot, at every process that holds an end. After src or dst it is looked for at the one end alone. What is not
 // known of a packet matches nothing.
 //
 // A value may lack its keyword after and, or and not, where it takes the one
