@@ -132,6 +132,7 @@ const (
 	sockcapVarLayoutLife                    = "layout_life"
 	sockcapVarLayoutRead                    = "layout_read"
 	sockcapVarLayoutReader                  = "layout_reader"
+	sockcapVarLayoutSent                    = "layout_sent"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
 	sockcapVarNameSeed                      = "name_seed"
@@ -330,6 +331,7 @@ type sockcapVariableSpecs struct {
 	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
 	LayoutRead         *ebpf.VariableSpec `ebpf:"layout_read"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
+	LayoutSent         *ebpf.VariableSpec `ebpf:"layout_sent"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
 	NameSeed           *ebpf.VariableSpec `ebpf:"name_seed"`
@@ -464,6 +466,7 @@ type sockcapVariables struct {
 	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
 	LayoutRead         *ebpf.Variable `ebpf:"layout_read"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
+	LayoutSent         *ebpf.Variable `ebpf:"layout_sent"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`
 	NameSeed           *ebpf.Variable `ebpf:"name_seed"`

@@ -81,18 +81,19 @@ func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-cha
 	return a
 }
 
-// receive takes a record of the kernel side, or holds it, unless it is about a
-// socket alone.
+// receive takes a record of the kernel side, or holds it.
 func (s *Session) receive(e *bpf.Event, record []byte) error {
 	b := s.begin
 	if b == nil {
 		return s.take(e)
 	}
-	if e.Kind == bpf.KindSocket { // names are looked up now: files come and go
-		b.arrivals.note(e, false)
-		return s.take(e)
-	}
 	if !b.let && b.size+len(record) <= maxHeldBegin {
+		if e.Kind == bpf.KindSocket {
+			b.arrivals.note(e, false)
+			if err := s.foresee(&e.Socket); err != nil {
+				return err
+			}
+		}
 		b.held = append(b.held, append([]byte(nil), record...))
 		b.size += len(record)
 		return nil
@@ -102,6 +103,16 @@ func (s *Session) receive(e *bpf.Event, record []byte) error {
 	}
 	b.arrivals.note(e, true)
 	return s.take(e)
+}
+
+// foresee looks up now what a socket's name leads to, as files come and go, and
+// tells the kernel side, while the record of it waits for its turn: what was
+// sent before the socket had that name does.
+func (s *Session) foresee(info *bpf.Socket) error {
+	of := &socket{info: *info, path: snapshot.Address(info.Address[:info.AddressLen])}
+	s.paths.keeps(of)
+	s.filter.lookUp(of)
+	return s.judge(of)
 }
 
 // letGo takes what was held.

@@ -49,3 +49,10 @@ func (f *exprFilter) matches(k *kernelFilter, s *socket) (paths uint64) {
 func (f *exprFilter) has(t *filter.Path, s *socket) bool {
 	return s.path != "" && (t.Match(s.path) || f.files[t].same(s))
 }
+
+// lookUp looks up all paths for a socket, so that what is found now holds.
+func (f *exprFilter) lookUp(s *socket) {
+	for _, at := range f.files {
+		at.same(s)
+	}
+}

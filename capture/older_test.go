@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/capture/filter"
@@ -34,7 +37,7 @@ func newOlderBench(t *testing.T, o Options, expr string) *olderBench {
 	}
 	s := &Session{sockets: newSockets(), options: o, paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(e), progs: &programs{}}
 	s.sockets.comm = func(uint32) string { return "" }
-	s.waiting.shown = newGenerations[uint64, shownUnit](maxWaiting)
+	s.unread = newGenerations[uint64, *reading](maxUnread)
 	s.units = newAssembler(s.sockets, 1<<32-1, bootTime, s.release)
 	b := &olderBench{Session: s, t: t}
 	s.options.Begun = func(n Beginning) { b.begun = append(b.begun, n) }
@@ -164,6 +167,36 @@ func TestOlderFirst(t *testing.T) {
 	if len(b.begun) != 1 || b.begun[0].Sockets != 3 || b.stats.existing.Load() != 3 {
 		t.Errorf("begun %+v, %d existed", b.begun, b.stats.existing.Load())
 	}
+}
+
+// TestHeldInTurn: what was sent before a socket got its name is not of that
+// name, though both are known by the time that the snapshot is there. What the
+// name leads to is looked up when the kernel side tells of it.
+func TestHeldInTurn(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	file := link + ".sock"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		t.Fatal(err)
+	}
+	b := newOlderBench(t, Options{}, "path "+link)
+	b.socket(1, 2, 101, pcapng.Stream, "")
+	b.socket(2, 1, 102, pcapng.Stream, "")
+	b.data(pcapng.Stream, 1, 2, 7)
+	b.tell(bpf.Socket{Kind: uint8(bpf.KindSocket), Type: uint8(pcapng.Stream), Socket: 1, Peer: 2, Inode: 101, AddressLen: 1,
+		Address: [bpf.AddressLen]byte{'n'}, File: st.Ino, Device: kernelDevice(st.Dev)})
+	b.data(pcapng.Stream, 2, 1, 101)
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	b.found()
+	b.want("data 102>101  server 1 [9999]")
 }
 
 // TestOlderOwn: of our own sockets nothing is told, nor of their other ends.
