@@ -90,7 +90,7 @@ type Session struct {
 	units   *assembler
 	order   order
 	packet  pcapng.Packet // being filled
-	newest  int64         // boot time of the newest data that was read
+	newest  int64         // boot time of the newest data that was read, taken before its place in the ring
 	until   int64         // boot time up to which all records have been read
 	stats   liveStats
 	waiting waiting
@@ -273,7 +273,6 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindSent:
 		s.sockets.of(e.Sent.Socket).sent = &sentAll{e.Sent.Sent, e.Sent.Skipped}
 	case bpf.KindLife:
-		s.newest = max(s.newest, int64(e.Life.Time))
 		s.live(&e.Life)
 	}
 	return nil
