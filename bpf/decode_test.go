@@ -26,6 +26,7 @@ func TestLayout(t *testing.T) {
 		{"reader_event", readerSize, reflect.TypeFor[Reader]()},
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
+		{"passed_event", passedSize, reflect.TypeFor[Passed]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -78,7 +79,7 @@ func lower(b byte) byte {
 // TestDecodeFields puts a different byte at every place and looks for it where
 // the layout says that it is.
 func TestDecodeFields(t *testing.T) {
-	for kind := KindData; kind <= KindLife; kind++ {
+	for kind := KindData; kind <= KindPassed; kind++ {
 		record := make([]byte, 4096)
 		for i := range record {
 			record[i] = byte(i*7 + 3)
@@ -107,6 +108,11 @@ func TestDecodeFields(t *testing.T) {
 			got = reflect.ValueOf(e.Doubt)
 		case KindLife:
 			got = reflect.ValueOf(e.Life)
+		case KindPassed:
+			got = reflect.ValueOf(e.Passed)
+			if len(e.Names) != len(record)-passedSize || e.Names[0] != record[passedSize] {
+				t.Errorf("names of %d bytes, want the rest from %d on", len(e.Names), passedSize)
+			}
 		default:
 			got = reflect.ValueOf(e.Unit)
 		}

@@ -121,7 +121,7 @@ struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
-	__u32 i_rdev;
+	void *i_private;
 };
 
 struct hlist_bl_node {
@@ -203,7 +203,12 @@ struct task_struct {
 	char comm[16];
 };
 
+struct proc_ns_operations {
+	const char *name;
+};
+
 struct ns_common {
+	const struct proc_ns_operations *ops;
 	unsigned int inum;
 };
 
@@ -224,6 +229,7 @@ struct sk_buff;
 struct sock;
 
 struct socket {
+	unsigned long flags;
 	struct file *file;
 	struct sock *sk;
 };
@@ -248,6 +254,11 @@ struct sock {
 	struct refcount sk_wmem_alloc;
 	struct pid *sk_peer_pid;
 	const struct cred *sk_peer_cred;
+};
+
+/* v6.16: what a receiver has asked for; before, bits of struct socket's flags. */
+struct sock___6_16 {
+	__u8 sk_scm_recv_flags;
 };
 
 struct sockaddr_un {
@@ -285,6 +296,7 @@ struct sk_buff {
 	struct sk_buff *next;
 	struct sk_buff *prev;
 	struct sock *sk;
+	char cb[48];
 	void (*destructor)(struct sk_buff *skb);
 	unsigned int len, data_len;
 	unsigned int end;
@@ -293,7 +305,23 @@ struct sk_buff {
 };
 
 struct msghdr {
+	void *msg_control; /* the kernel's copy */
 	unsigned int msg_flags;
+	unsigned long msg_controllen;
+};
+
+/* In sk_buff.cb of AF_UNIX. */
+struct unix_skb_parms {
+	struct pid *pid;
+	struct kuid uid;
+	struct kuid gid;
+	struct scm_fp_list *fp;
+	__u32 secid; /* with CONFIG_SECURITY_NETWORK */
+};
+
+struct scm_fp_list {
+	short count;
+	struct file *fp[1];
 };
 
 struct seq_file;

@@ -5,6 +5,7 @@
 #include "calibrate.h"
 #include "family.h"
 #include "filter.h"
+#include "passed.h"
 
 /*
  * The send side: an skb is taken when it is queued, in the sender's context.
@@ -316,10 +317,13 @@ static __always_inline int on_queue(struct sk_buff_head *list,
 		fill_unit(&job, to, sender, receiver, call->message, len);
 		job.event.offset = sender->sent;
 		job.event.index = receiver->ready;
-		if (is_sent_wanted(&job, call->sock, sender, to, receiver))
+		if (is_sent_wanted(&job, call->sock, sender, to, receiver)) {
+			job.event.flags |= pass_sent((__u64)skb, job.event.unit,
+						     call->msg, (__u64)to, 0);
 			put_unit(&job, skb);
-		else
+		} else {
 			skip_bytes(sender, len);
+		}
 	}
 	__sync_fetch_and_add(&receiver->ready, 1);
 	__sync_fetch_and_add(&sender->sent, len);
@@ -396,6 +400,8 @@ static __always_inline int on_filled(long err)
 		return 0;
 	if (inline_queue)
 		note_unit(call);
+	job.event.flags |=
+		pass_sent((__u64)skb, job.event.unit, call->msg, (__u64)to, 1);
 	put_unit(&job, skb);
 	return 0;
 }

@@ -9,7 +9,6 @@
 #include "origins.h"
 #include "waiting.h"
 #include "preempt.h"
-#include "path.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -19,6 +18,7 @@ const struct unit_event *layout_unit;
 const struct reader_event *layout_reader;
 const struct doubt_event *layout_doubt;
 const struct life_event *layout_life;
+const struct passed_event *layout_passed;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets
@@ -254,6 +254,12 @@ int tracepoint_kfree(void *ctx)
 			argument(ctx, kfree_location_at), BY_KFREE);
 }
 
+SEC("tracepoint/skb/skb_copy_datagram_iovec")
+int tracepoint_copy(void *ctx)
+{
+	return on_copied(SKB(argument(ctx, copy_skb_at)));
+}
+
 #define ALLOC(name)                                               \
 	SEC("tracepoint/kmem/" #name)                             \
 	int tracepoint_##name(void *ctx)                          \
@@ -375,6 +381,12 @@ SEC("raw_tp/kfree_skb")
 int raw_kfree(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_freed(SKB(ctx->args[0]), ctx->args[1], BY_KFREE);
+}
+
+SEC("raw_tp/skb_copy_datagram_iovec")
+int raw_copy(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_copied(SKB(ctx->args[0]));
 }
 
 #define RAW_ALLOC(name)                                      \

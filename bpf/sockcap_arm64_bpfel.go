@@ -31,6 +31,7 @@ const (
 	sockcapMapNames                         = "names"
 	sockcapMapNotes                         = "notes"
 	sockcapMapOrigins                       = "origins"
+	sockcapMapPassings                      = "passings"
 	sockcapMapRing                          = "ring"
 	sockcapMapSendings                      = "sendings"
 	sockcapMapSockets                       = "sockets"
@@ -95,6 +96,7 @@ const (
 	sockcapProgPagesSplice                  = "pages_splice"
 	sockcapProgRawConsume                   = "raw_consume"
 	sockcapProgRawConsumeAt                 = "raw_consume_at"
+	sockcapProgRawCopy                      = "raw_copy"
 	sockcapProgRawExit                      = "raw_exit"
 	sockcapProgRawFork                      = "raw_fork"
 	sockcapProgRawKfree                     = "raw_kfree"
@@ -104,6 +106,7 @@ const (
 	sockcapProgRawKmemCacheAllocNode        = "raw_kmem_cache_alloc_node"
 	sockcapProgRawSyscall                   = "raw_syscall"
 	sockcapProgTracepointConsume            = "tracepoint_consume"
+	sockcapProgTracepointCopy               = "tracepoint_copy"
 	sockcapProgTracepointExit               = "tracepoint_exit"
 	sockcapProgTracepointFork               = "tracepoint_fork"
 	sockcapProgTracepointKfree              = "tracepoint_kfree"
@@ -137,6 +140,7 @@ const (
 	sockcapVarConsumeHasLocation            = "consume_has_location"
 	sockcapVarConsumeLocationAt             = "consume_location_at"
 	sockcapVarConsumeSkbAt                  = "consume_skb_at"
+	sockcapVarCopySkbAt                     = "copy_skb_at"
 	sockcapVarCounters                      = "counters"
 	sockcapVarExactSenders                  = "exact_senders"
 	sockcapVarFailedAt                      = "failed_at"
@@ -153,6 +157,7 @@ const (
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
 	sockcapVarLayoutDoubt                   = "layout_doubt"
 	sockcapVarLayoutLife                    = "layout_life"
+	sockcapVarLayoutPassed                  = "layout_passed"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
@@ -160,6 +165,7 @@ const (
 	sockcapVarNextMessage                   = "next_message"
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
+	sockcapVarNotedPassings                 = "noted_passings"
 	sockcapVarNothing                       = "nothing"
 	sockcapVarPageBase                      = "page_base"
 	sockcapVarPageOrigin                    = "page_origin"
@@ -276,6 +282,7 @@ type sockcapProgramSpecs struct {
 	PagesSplice                  *ebpf.ProgramSpec `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.ProgramSpec `ebpf:"raw_consume"`
 	RawConsumeAt                 *ebpf.ProgramSpec `ebpf:"raw_consume_at"`
+	RawCopy                      *ebpf.ProgramSpec `ebpf:"raw_copy"`
 	RawExit                      *ebpf.ProgramSpec `ebpf:"raw_exit"`
 	RawFork                      *ebpf.ProgramSpec `ebpf:"raw_fork"`
 	RawKfree                     *ebpf.ProgramSpec `ebpf:"raw_kfree"`
@@ -285,6 +292,7 @@ type sockcapProgramSpecs struct {
 	RawKmemCacheAllocNode        *ebpf.ProgramSpec `ebpf:"raw_kmem_cache_alloc_node"`
 	RawSyscall                   *ebpf.ProgramSpec `ebpf:"raw_syscall"`
 	TracepointConsume            *ebpf.ProgramSpec `ebpf:"tracepoint_consume"`
+	TracepointCopy               *ebpf.ProgramSpec `ebpf:"tracepoint_copy"`
 	TracepointExit               *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
 	TracepointFork               *ebpf.ProgramSpec `ebpf:"tracepoint_fork"`
 	TracepointKfree              *ebpf.ProgramSpec `ebpf:"tracepoint_kfree"`
@@ -325,6 +333,7 @@ type sockcapMapSpecs struct {
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Notes       *ebpf.MapSpec `ebpf:"notes"`
 	Origins     *ebpf.MapSpec `ebpf:"origins"`
+	Passings    *ebpf.MapSpec `ebpf:"passings"`
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
@@ -354,6 +363,7 @@ type sockcapVariableSpecs struct {
 	ConsumeHasLocation *ebpf.VariableSpec `ebpf:"consume_has_location"`
 	ConsumeLocationAt  *ebpf.VariableSpec `ebpf:"consume_location_at"`
 	ConsumeSkbAt       *ebpf.VariableSpec `ebpf:"consume_skb_at"`
+	CopySkbAt          *ebpf.VariableSpec `ebpf:"copy_skb_at"`
 	Counters           *ebpf.VariableSpec `ebpf:"counters"`
 	ExactSenders       *ebpf.VariableSpec `ebpf:"exact_senders"`
 	FailedAt           *ebpf.VariableSpec `ebpf:"failed_at"`
@@ -370,6 +380,7 @@ type sockcapVariableSpecs struct {
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
+	LayoutPassed       *ebpf.VariableSpec `ebpf:"layout_passed"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
@@ -377,6 +388,7 @@ type sockcapVariableSpecs struct {
 	NextMessage        *ebpf.VariableSpec `ebpf:"next_message"`
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
+	NotedPassings      *ebpf.VariableSpec `ebpf:"noted_passings"`
 	Nothing            *ebpf.VariableSpec `ebpf:"nothing"`
 	PageBase           *ebpf.VariableSpec `ebpf:"page_base"`
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
@@ -431,6 +443,7 @@ type sockcapMaps struct {
 	Names       *ebpf.Map `ebpf:"names"`
 	Notes       *ebpf.Map `ebpf:"notes"`
 	Origins     *ebpf.Map `ebpf:"origins"`
+	Passings    *ebpf.Map `ebpf:"passings"`
 	Ring        *ebpf.Map `ebpf:"ring"`
 	Sendings    *ebpf.Map `ebpf:"sendings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
@@ -459,6 +472,7 @@ func (m *sockcapMaps) Close() error {
 		m.Names,
 		m.Notes,
 		m.Origins,
+		m.Passings,
 		m.Ring,
 		m.Sendings,
 		m.Sockets,
@@ -489,6 +503,7 @@ type sockcapVariables struct {
 	ConsumeHasLocation *ebpf.Variable `ebpf:"consume_has_location"`
 	ConsumeLocationAt  *ebpf.Variable `ebpf:"consume_location_at"`
 	ConsumeSkbAt       *ebpf.Variable `ebpf:"consume_skb_at"`
+	CopySkbAt          *ebpf.Variable `ebpf:"copy_skb_at"`
 	Counters           *ebpf.Variable `ebpf:"counters"`
 	ExactSenders       *ebpf.Variable `ebpf:"exact_senders"`
 	FailedAt           *ebpf.Variable `ebpf:"failed_at"`
@@ -505,6 +520,7 @@ type sockcapVariables struct {
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
+	LayoutPassed       *ebpf.Variable `ebpf:"layout_passed"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`
@@ -512,6 +528,7 @@ type sockcapVariables struct {
 	NextMessage        *ebpf.Variable `ebpf:"next_message"`
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
+	NotedPassings      *ebpf.Variable `ebpf:"noted_passings"`
 	Nothing            *ebpf.Variable `ebpf:"nothing"`
 	PageBase           *ebpf.Variable `ebpf:"page_base"`
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
@@ -590,6 +607,7 @@ type sockcapPrograms struct {
 	PagesSplice                  *ebpf.Program `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.Program `ebpf:"raw_consume"`
 	RawConsumeAt                 *ebpf.Program `ebpf:"raw_consume_at"`
+	RawCopy                      *ebpf.Program `ebpf:"raw_copy"`
 	RawExit                      *ebpf.Program `ebpf:"raw_exit"`
 	RawFork                      *ebpf.Program `ebpf:"raw_fork"`
 	RawKfree                     *ebpf.Program `ebpf:"raw_kfree"`
@@ -599,6 +617,7 @@ type sockcapPrograms struct {
 	RawKmemCacheAllocNode        *ebpf.Program `ebpf:"raw_kmem_cache_alloc_node"`
 	RawSyscall                   *ebpf.Program `ebpf:"raw_syscall"`
 	TracepointConsume            *ebpf.Program `ebpf:"tracepoint_consume"`
+	TracepointCopy               *ebpf.Program `ebpf:"tracepoint_copy"`
 	TracepointExit               *ebpf.Program `ebpf:"tracepoint_exit"`
 	TracepointFork               *ebpf.Program `ebpf:"tracepoint_fork"`
 	TracepointKfree              *ebpf.Program `ebpf:"tracepoint_kfree"`
@@ -677,6 +696,7 @@ func (p *sockcapPrograms) Close() error {
 		p.PagesSplice,
 		p.RawConsume,
 		p.RawConsumeAt,
+		p.RawCopy,
 		p.RawExit,
 		p.RawFork,
 		p.RawKfree,
@@ -686,6 +706,7 @@ func (p *sockcapPrograms) Close() error {
 		p.RawKmemCacheAllocNode,
 		p.RawSyscall,
 		p.TracepointConsume,
+		p.TracepointCopy,
 		p.TracepointExit,
 		p.TracepointFork,
 		p.TracepointKfree,

@@ -171,6 +171,12 @@ func (p *plan) addTracepoints(sym *symbols) error {
 	if p.set != hooksTracepoint {
 		return nil
 	}
+	copied, err := eventFields(dir, "skb", "skb_copy_datagram_iovec", "skbaddr")
+	if err != nil {
+		return err
+	}
+	k.CopySKB = copied["skbaddr"]
+	p.hooks = append(p.hooks, hook{"tracepoint_copy", "skb", "skb_copy_datagram_iovec", "tracepoint"})
 	return p.addSenders(dir, sym)
 }
 
@@ -251,6 +257,7 @@ func (p *plan) rawTracepoints() {
 	if p.set != hooksTracepoint {
 		return
 	}
+	p.hooks = append(p.hooks, hook{"raw_copy", "", "skb_copy_datagram_iovec", "raw"})
 	p.knobs.ExactSenders = true // the system calls have no raw tracepoints of their own
 	for _, event := range []string{"kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node"} {
 		if rawArguments(event) > 0 {

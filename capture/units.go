@@ -27,8 +27,9 @@ type unit struct {
 	arrived  int64    // boot time, ns
 	from, to *socket
 	place    place
-	unsure   bool // its place was not settled in time
-	placed   bool // its place was found by the order of reading
+	unsure   bool     // its place was not settled in time
+	placed   bool     // its place was found by the order of reading
+	passed   *passage // nil: nothing
 
 	life *bpf.Life // no unit at all, but what happened to from behind all these
 }
@@ -56,7 +57,8 @@ type assembler struct {
 	making  map[uint32]*unit               // by task that hands over its pieces: not complete
 	gone    *generations[uint64, struct{}] // numbers of those given up
 	free    []*unit
-	release func(*unit) // gets each unit, in each receiver's order; must not keep it
+	passed  func(number uint64) *passage // nil: not asked for
+	release func(*unit)                  // gets each unit, in each receiver's order; must not keep it
 	now     func() int64
 	dropped uint64 // units of which nobody knows whether they were queued
 
@@ -114,6 +116,9 @@ func (a *assembler) begin(d *bpf.Data) *unit {
 	u := a.take()
 	u.head = *d
 	u.arrived = a.now()
+	if a.passed != nil {
+		u.passed = a.passed(d.Unit)
+	}
 	u.from = a.sockets.of(d.Sender)
 	u.to = u.from.elsewhere()
 	if d.Receiver != 0 {
@@ -290,5 +295,6 @@ func packets(p *pcapng.Packet, u *unit, emit func(*pcapng.Packet)) {
 			return
 		}
 		p.Continued, p.Lost, p.Skipped, p.DropCount = true, 0, 0, 0
+		p.FDCount, p.FDs, p.Cred, p.SecID = 0, nil, nil, 0 // are passed with the first
 	}
 }

@@ -78,6 +78,7 @@ func (s *Session) wasRead(e *bpf.Unit) {
 	}
 	reader := s.sockets.of(e.Receiver)
 	p.Event, p.Len, p.Data, p.Lost, p.Skipped = pcapng.EventRead, 0, nil, 0, 0
+	p.FDCount, p.FDs, p.Cred, p.SecID = 0, nil, nil, 0
 	p.Time, p.OwnTime = s.clock.wall(int64(e.Time)), time.Time{}
 	p.Stamp, p.More, p.Continued, p.Truncated = pcapng.StampRead, false, false, false
 	if reader.reader.Pid != e.Pid {

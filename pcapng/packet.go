@@ -149,6 +149,7 @@ type Packet struct {
 	FDCount uint32 // number of passed descriptors
 	FDs     []FD   // those of them that could be resolved
 	Cred    *Cred
+	SecID   uint32 // security id of the sender, passed as SCM_SECURITY; 0 if none
 
 	Exe, Cgroup, Container, Pod, Unit string // of the sender, empty if unknown
 

@@ -57,7 +57,8 @@ type Report struct {
 	LostBytes      uint64 // that records say are missing
 	MissingBytes   int    // that are missing
 	MissingUnits   int    // datagrams that are missing
-	Unpassed       int    // descriptors or credentials were passed, and the record has none
+	Unseen         int    // descriptors that were passed where a capture may not see it, and did not
+	Unnumbered     int    // descriptors whose number in the sender the record does not tell
 	StalePeers     int    // the peer's pid is that of who made the sockets, the other end having not sent yet
 	Orphans        int    // records without a receiver, which the garbage collector threw away
 	Joined         int    // records that hold bytes of several sends, as splice up to 6.4 makes them

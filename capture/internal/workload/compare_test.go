@@ -28,7 +28,10 @@ func perfect(t *Truth) []*pcapng.Packet {
 				}
 				p := &pcapng.Packet{Event: pcapng.EventData, Type: f.Type, Role: f.Role,
 					Path: f.Path, ConnID: uint64(f.Conn), Offset: sent[f.From], Message: uint64(u.Send + 1),
-					Len: uint32(n), MessageLen: uint32(x.Done), Data: data[:n], FDCount: uint32(max(x.FDs, 0))}
+					Len: uint32(n), MessageLen: uint32(x.Done), Data: data[:n]}
+				if first && u.Off == 0 {
+					p.FDCount, p.FDs, p.Cred = uint32(max(x.FDs, 0)), x.Passed, x.Cred
+				}
 				task := t.Tasks[x.Task]
 				p.Sender = pcapng.Endpoint{PID: task.PID, TID: task.TID, Comm: task.Comm, Thread: task.Thread,
 					UID: task.UID, GID: task.GID, Inode: f.From}
