@@ -10,9 +10,8 @@
  * An skb has it in its control block. Of descriptors it holds the files, each
  * of which is told of by its name; in the sender's context the number too.
  *
- * The send side finds it in the skb that it takes. When the receive side takes
- * one, the reader has the descriptors already: they are noted as the first
- * bytes are copied, or peeked at (on_copied).
+ * The send side finds it in the skb that it takes; for the receive side see
+ * passing.h.
  */
 
 #define MAX_PASSED 253 /* SCM_MAX_FD */
@@ -28,23 +27,6 @@
 #define PID_FS_MAGIC 0x50494446
 
 #define PIDFD_NAME 0x005d64666469705bULL /* "[pidfd]" */
-
-/* What an skb that was copied from, and is not taken yet, has to pass. */
-struct passing {
-	__u64 fp; /* struct scm_fp_list, told of; 0: none */
-	__u64 passage;
-	__u64 unit; /* number that it gets when it is taken */
-	__u64 count;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64); /* struct sk_buff */
-	__type(value, struct passing);
-} passings SEC(".maps");
-
-__u64 noted_passings; /* about as many as are in there: 0 is exact */
 
 /* The begin of an AF_UNIX skb's control block, the same in every kernel. */
 struct control_block {
@@ -79,6 +61,59 @@ static __always_inline __u64 passed_files(struct sk_buff *skb)
 #define SOCK_PASSSEC_BIT 4
 #define SOCK_PASSPIDFD_BIT 7
 
+/*
+ * The numbers of descriptors in their senders, for the receive side: noted when
+ * a system call begins to send them. It may fail, and the same file be passed
+ * under another number meanwhile: then neither is told.
+ */
+struct right {
+	__u64 sender; /* socket_state.number */
+	__u64 file;
+	__u64 index; /* its place in the message */
+};
+
+struct right_number {
+	__u32 number; /* ~0: several */
+	__u32 sent;   /* not seen to be taken yet */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct right);
+	__type(value, struct right_number);
+} rights SEC(".maps");
+
+static __always_inline void note_right(struct right *r, __u32 number)
+{
+	struct right_number *known = bpf_map_lookup_elem(&rights, r);
+	struct right_number fresh = { number, 1 };
+
+	if (!known) {
+		bpf_map_update_elem(&rights, r, &fresh, BPF_ANY);
+		return;
+	}
+	if (known->number != number)
+		*(volatile __u32 *)&known->number = ~0U;
+	__sync_fetch_and_add(&known->sent, 1);
+}
+
+/* One of the messages that pass it is being taken. */
+static __always_inline __u32 take_right(__u64 sender, __u64 file, __u64 index)
+{
+	struct right r = { sender, file, index };
+	struct right_number *known = bpf_map_lookup_elem(&rights, &r);
+	__u32 number;
+
+	if (!known)
+		return ~0U;
+	number = *(volatile __u32 *)&known->number;
+	__sync_fetch_and_add(&known->sent, -1);
+	if (!*(volatile __u32 *)&known->sent)
+		bpf_map_delete_elem(&rights, &r);
+	return number;
+}
+
 /* What a receiver has asked to be told of its senders: enum passed_flags. */
 static __always_inline __u32 asked_by(struct sock *to)
 {
@@ -103,9 +138,12 @@ static __always_inline __u32 asked_by(struct sock *to)
 	return (creds ? PASSED_ASKED : 0) | (security ? PASSED_SECURITY : 0);
 }
 
+#define NO_NUMBER (-1)
+#define UNREADABLE (-2)
+
 /*
  * The i-th descriptor in a sender's control messages, of the kernel's copy or
- * in user space; -1 if it can't be told. They need not be true: compare files.
+ * in user space.
  */
 __attribute__((noinline)) int number_in(__u64 at, __u64 left, __u32 i,
 					__u32 user)
@@ -119,14 +157,14 @@ __attribute__((noinline)) int number_in(__u64 at, __u64 left, __u32 i,
 
 	for (k = 0; k < MAX_CONTROL; k++) {
 		if (left < sizeof(head))
-			return -1;
+			return NO_NUMBER;
 		if (user ? bpf_probe_read_user(&head, sizeof(head),
 					       (void *)at) :
 			   bpf_probe_read_kernel(&head, sizeof(head),
 						 (void *)at))
-			return -1;
+			return UNREADABLE;
 		if (head.len < sizeof(head) || head.len > left)
-			return -1;
+			return NO_NUMBER;
 		if (head.level == SOL_SOCKET && head.type == SCM_RIGHTS) {
 			n = (head.len - sizeof(head)) / sizeof(number);
 			if (i < n) {
@@ -137,18 +175,18 @@ __attribute__((noinline)) int number_in(__u64 at, __u64 left, __u32 i,
 					   bpf_probe_read_kernel(&number,
 								 sizeof(number),
 								 (void *)at))
-					return -1;
+					return NO_NUMBER;
 				return number;
 			}
 			i -= n;
 		}
 		head.len = (head.len + 7) & ~7ULL;
 		if (head.len >= left)
-			return -1;
+			return NO_NUMBER;
 		at += head.len;
 		left -= head.len;
 	}
-	return -1;
+	return NO_NUMBER;
 }
 
 /* The same of a message that the current task is sending. */
@@ -239,10 +277,11 @@ __attribute__((noinline)) int end_file(__u64 address)
 
 /*
  * Tells of the files of a list, with their numbers in the sender: msg is what
- * the current task is sending, or 0. Returns how many there are.
+ * the current task is sending, or sender the number of a socket whose rights
+ * are noted; 0: neither. Returns how many there are.
  */
 __attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
-					 __u64 msg)
+					 __u64 msg, __u64 sender)
 {
 	struct scm_fp_list *list = (void *)address;
 	int i, n = BPF_CORE_READ(list, count);
@@ -258,7 +297,9 @@ __attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
 				i * sizeof(file));
 		if (!file)
 			break;
-		number = msg ? number_of_file((void *)msg, i, file) : ~0U;
+		number = msg	? number_of_file((void *)msg, i, file) :
+			 sender ? take_right(sender, file, i) :
+				  ~0U;
 		if (begin_file(passage, file, i, number))
 			walk_path(file +
 				  bpf_core_field_offset(struct file, f_path));
@@ -326,127 +367,9 @@ __attribute__((noinline)) int pass_sent(__u64 skb, __u64 unit, __u64 msg,
 	if (!c.fp && !flags)
 		return own;
 	if (c.fp)
-		files = pass_files(unit, c.fp, msg);
+		files = pass_files(unit, c.fp, msg, 0);
 	put_passage(unit, unit, files, &c, flags);
 	return own;
-}
-
-static __always_inline struct passing *passing_of(__u64 skb)
-{
-	if (!*(volatile __u64 *)&noted_passings)
-		return NULL;
-	return bpf_map_lookup_elem(&passings, &skb);
-}
-
-static __always_inline struct passing *note_passing(__u64 skb, __u64 fp)
-{
-	struct passing fresh = {};
-	bool known = passing_of(skb);
-
-	fresh.fp = fp;
-	fresh.passage = unique(&next_unit);
-	if (bpf_map_update_elem(&passings, &skb, &fresh, BPF_ANY)) {
-		count(LOSS_PASSED, 1);
-		return NULL;
-	}
-	if (!known)
-		__sync_fetch_and_add(&noted_passings, 1);
-	return bpf_map_lookup_elem(&passings, &skb);
-}
-
-/* The skb is freed: the address may be another's from now on. */
-static __always_inline void drop_passing(__u64 skb)
-{
-	if (*(volatile __u64 *)&noted_passings &&
-	    !bpf_map_delete_elem(&passings, &skb))
-		__sync_fetch_and_add(&noted_passings, -1);
-}
-
-/* An skb with files is about to be copied from: the last time that it has. */
-__attribute__((noinline)) int pass_copied(__u64 skb)
-{
-	__u64 fp = passed_files((void *)skb);
-	struct passing *p = passing_of(skb);
-
-	if (!fp || (p && p->fp == fp))
-		return 0;
-	p = note_passing(skb, fp);
-	if (p)
-		p->count = pass_files(p->passage, fp, 0);
-	return 0;
-}
-
-/* The receiver gets it, or nobody does. */
-static __always_inline __u32 passed_flags(struct control_block *c,
-					  struct sock *to)
-{
-	__u32 asked = to ? asked_by(to) : 0, flags = 0;
-
-	if (c->pid)
-		flags = PASSED_CRED | (asked & PASSED_ASKED);
-	if (c->secid)
-		flags |= asked & PASSED_SECURITY;
-	return flags;
-}
-
-/* Whether an skb may have something to tell of. */
-static __always_inline bool may_pass(__u64 skb, struct control_block *c)
-{
-	read_control(c, (void *)skb);
-	return c->fp || c->pid || c->secid ||
-	       *(volatile __u64 *)&noted_passings;
-}
-
-/*
- * The current task is about to take an skb (receive side). It is told of under
- * the number that is noted for it.
- */
-static __always_inline int pass_taken(__u64 skb, struct control_block *c,
-				      struct sock *to)
-{
-	struct passing *p = passing_of(skb);
-	__u32 flags = passed_flags(c, to);
-
-	if (!p && !c->fp && !flags)
-		return 0;
-	if (!p)
-		p = note_passing(skb, c->fp);
-	if (!p)
-		return 0;
-	if (c->fp && !p->count)
-		p->count = pass_files(p->passage, c->fp, 0);
-	p->unit = unique(&next_unit);
-	put_passage(p->passage, p->unit, p->count, c, flags);
-	return 0;
-}
-
-/* The number of an skb that is being taken. */
-static __always_inline __u64 taken_unit(__u64 skb)
-{
-	struct passing *p = passing_of(skb);
-
-	return p && p->unit ? p->unit : unique(&next_unit);
-}
-
-/*
- * An skb in a receiver's queue is about to be shown as a unit. Its files have
- * been told of (pass_copied).
- */
-__attribute__((noinline)) int pass_shown(__u64 skb, __u64 unit, __u64 to)
-{
-	struct control_block c;
-	struct passing *p;
-	__u32 flags;
-
-	if (!may_pass(skb, &c))
-		return 0;
-	p = passing_of(skb);
-	flags = passed_flags(&c, (void *)to);
-	if (p)
-		put_passage(p->passage, unit, p->count, &c, flags);
-	else if (flags)
-		put_passage(unit, unit, 0, &c, flags);
-	return 0;
 }
 
 #endif

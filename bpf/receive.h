@@ -2,7 +2,7 @@
 #ifndef SOCKCAP_RECEIVE_H
 #define SOCKCAP_RECEIVE_H
 
-#include "senders.h"
+#include "passing.h"
 #include "lifecycle.h"
 
 /*

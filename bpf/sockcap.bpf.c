@@ -301,8 +301,7 @@ int enter_close(void *ctx)
 APPENDS_PAGES(sendfile64, 1)
 APPENDS_PAGES(splice, 3)
 
-#define SENDS_MANY(name, fd)                       \
-	SENDS(name, fd)                            \
+#define SENDS_END(name)                            \
 	SEC("tracepoint/syscalls/sys_exit_" #name) \
 	int exit_##name(void *ctx)                 \
 	{                                          \
@@ -313,10 +312,26 @@ SENDS(write, 1)
 SENDS(writev, 1)
 SENDS(pwritev2, 1)
 SENDS(sendto, 1)
-SENDS(sendmsg, 1)
-SENDS_MANY(sendmmsg, 1)
-SENDS_MANY(sendfile64, 1)
-SENDS_MANY(splice, 3)
+SEC("tracepoint/syscalls/sys_enter_sendmsg")
+int enter_sendmsg(void *ctx)
+{
+	UNINTERRUPTED(on_sendmsg(argument(ctx, SYSCALL_ARGUMENT(1)),
+				 argument(ctx, SYSCALL_ARGUMENT(2))));
+}
+
+SEC("tracepoint/syscalls/sys_enter_sendmmsg")
+int enter_sendmmsg(void *ctx)
+{
+	UNINTERRUPTED(on_sendmmsg(argument(ctx, SYSCALL_ARGUMENT(1)),
+				  argument(ctx, SYSCALL_ARGUMENT(2)),
+				  argument(ctx, SYSCALL_ARGUMENT(3))));
+}
+
+SENDS_END(sendmmsg)
+SENDS(sendfile64, 1)
+SENDS_END(sendfile64)
+SENDS(splice, 3)
+SENDS_END(splice)
 
 SEC("tracepoint/sock/sk_data_ready")
 int tracepoint_ready(void *ctx)

@@ -32,6 +32,7 @@ const (
 	sockcapMapNotes                         = "notes"
 	sockcapMapOrigins                       = "origins"
 	sockcapMapPassings                      = "passings"
+	sockcapMapRights                        = "rights"
 	sockcapMapRing                          = "ring"
 	sockcapMapSendings                      = "sendings"
 	sockcapMapSockets                       = "sockets"
@@ -334,6 +335,7 @@ type sockcapMapSpecs struct {
 	Notes       *ebpf.MapSpec `ebpf:"notes"`
 	Origins     *ebpf.MapSpec `ebpf:"origins"`
 	Passings    *ebpf.MapSpec `ebpf:"passings"`
+	Rights      *ebpf.MapSpec `ebpf:"rights"`
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
@@ -444,6 +446,7 @@ type sockcapMaps struct {
 	Notes       *ebpf.Map `ebpf:"notes"`
 	Origins     *ebpf.Map `ebpf:"origins"`
 	Passings    *ebpf.Map `ebpf:"passings"`
+	Rights      *ebpf.Map `ebpf:"rights"`
 	Ring        *ebpf.Map `ebpf:"ring"`
 	Sendings    *ebpf.Map `ebpf:"sendings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
@@ -473,6 +476,7 @@ func (m *sockcapMaps) Close() error {
 		m.Notes,
 		m.Origins,
 		m.Passings,
+		m.Rights,
 		m.Ring,
 		m.Sendings,
 		m.Sockets,

@@ -63,6 +63,7 @@ func (k *flowCheck) checkDescriptors(p *pcapng.Packet, want []pcapng.FD) {
 		return
 	}
 	for i, fd := range p.FDs {
+		k.report.Told++
 		switch {
 		case fd.Num == pcapng.Unknown && want[i].Num != pcapng.Unknown:
 			k.report.Unnumbered++
