@@ -514,6 +514,7 @@ func causes(s capture.Stats) []string {
 		{s.LostMissed, "packet", "dropped because a hook did not run"},
 		{s.LostMap, "packet", "dropped because a kernel map was full"},
 		{s.LostEvents, "event", "lost (connect, close and the like)"},
+		{s.LostPassed, "note", "lost of what was passed along"},
 		{s.LostBytes, "byte", "missing from streams"},
 		{s.Unreadable, "packet", "with unreadable payload"},
 		{s.SenderUnsure, "packet", "with uncertain sender"},
