@@ -59,7 +59,7 @@ type Stats struct {
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
 	LostEvents   uint64 // events that are no data (connect, close, ...): ring buffer full, or hook not run
-	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it
+	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it, or hook not run
 	Unreadable   uint64 // packets with payload that could not be read
 	LostBytes    uint64 // bytes known to be missing from streams
 	OrderUnsure  uint64 // packets marked UncertainOrder
@@ -460,7 +460,7 @@ func (s *Session) Stats() Stats {
 		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), FilterFull: c[bpf.CountRefused] + s.stats.filterFull.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
-		LostEvents: c[bpf.LossLife] + s.progs.missedLife(), LostPassed: c[bpf.LossPassed],
+		LostEvents: c[bpf.LossLife] + s.progs.missedLife(), LostPassed: c[bpf.LossPassed] + s.progs.missedCopy(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),
 	}
 }

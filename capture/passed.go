@@ -68,6 +68,21 @@ func (p *passages) with(unit uint64) *passage {
 	return known
 }
 
+// rawCopy is the program that finds passed descriptors where there is no
+// tracefs. What it is skipped for passes some unseen, but is no packet lost.
+const rawCopy = "raw_copy"
+
+// missedCopy is how often the kernel skipped it, each time maybe for nothing.
+func (p *programs) missedCopy() uint64 {
+	n := p.skippedCopy
+	for _, l := range p.links {
+		if l.program == rawCopy {
+			n += p.misses(rawCopy)
+		}
+	}
+	return n
+}
+
 // fillPassed describes what is passed along with a unit.
 func (s *Session) fillPassed(p *pcapng.Packet, u *unit) {
 	t := &u.head.Task
