@@ -40,6 +40,7 @@ const (
 	markLost        = "bytes lost before"
 	markSkipped     = "bytes skipped before"
 	markCaptured    = "captured"
+	markDescriptor  = "fd"
 	markDescriptors = "fds"
 	markWaiting     = "waiting"
 	markSender      = "sender uncertain"
