@@ -27,6 +27,7 @@ func TestLayout(t *testing.T) {
 		{"read_event", readSize, reflect.TypeFor[Read]()},
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
+		{"passed_event", passedSize, reflect.TypeFor[Passed]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -79,7 +80,7 @@ func lower(b byte) byte {
 // TestDecodeFields puts a different byte at every place and looks for it where
 // the layout says that it is.
 func TestDecodeFields(t *testing.T) {
-	for kind := KindData; kind <= KindLife; kind++ {
+	for kind := KindData; kind <= KindPassed; kind++ {
 		record := make([]byte, 4096)
 		for i := range record {
 			record[i] = byte(i*7 + 3)
@@ -110,6 +111,11 @@ func TestDecodeFields(t *testing.T) {
 			got = reflect.ValueOf(e.Doubt)
 		case KindLife:
 			got = reflect.ValueOf(e.Life)
+		case KindPassed:
+			got = reflect.ValueOf(e.Passed)
+			if len(e.Names) != len(record)-passedSize || e.Names[0] != record[passedSize] {
+				t.Errorf("names of %d bytes, want the rest from %d on", len(e.Names), passedSize)
+			}
 		default:
 			got = reflect.ValueOf(e.Unit)
 		}

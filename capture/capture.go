@@ -59,6 +59,7 @@ type Stats struct {
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
 	LostEvents   uint64 // events that are no data (connect, close, ...): ring buffer full, or hook not run
+	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it, or hook not run
 	Unreadable   uint64 // packets with payload that could not be read
 	LostBytes    uint64 // bytes known to be missing from streams
 	OrderUnsure  uint64 // packets marked UncertainOrder
@@ -90,6 +91,7 @@ type Session struct {
 	unread  *generations[uint64, *reading] // by the unit's number
 	losses  losses
 	closing closing
+	passed  passages
 
 	self   uint32                // our process
 	last   atomic.Pointer[Stats] // when closed
@@ -130,7 +132,9 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 			return nil, errors.Join(&Error{Op: "map names", Err: err}, ring.Close(), progs.close())
 		}
 	}
+	s.passed = newPassages()
 	s.units = newAssembler(s.sockets, o.snaplen(), bootTime, s.release)
+	s.units.passed = s.passed.with
 	if !o.Immediate {
 		s.order.window = int64(orderWindow)
 	}
@@ -258,6 +262,8 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindLife:
 		s.newest = max(s.newest, int64(e.Life.Time))
 		s.live(&e.Life)
+	case bpf.KindPassed:
+		s.passed.learn(&e.Passed, e.Names)
 	}
 	return nil
 }
@@ -439,6 +445,9 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 			p.Path = to.path
 		}
 	}
+	if u.passed != nil || h.Flags&bpf.DataCredentials != 0 {
+		s.fillPassed(p, u)
+	}
 	if conn.server != 0 {
 		p.Role = pcapng.RoleClient
 		if conn.server == from.info.Socket {
@@ -465,7 +474,7 @@ func (s *Session) Stats() Stats {
 		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), FilterFull: c[bpf.CountRefused] + s.stats.filterFull.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
-		LostEvents:  c[bpf.LossLife] + s.progs.missedLife(),
+		LostEvents: c[bpf.LossLife] + s.progs.missedLife(), LostPassed: c[bpf.LossPassed] + s.progs.missedCopy(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),
 	}
 }

@@ -26,8 +26,8 @@ func full() *Packet {
 		Reader: &Endpoint{PID: 301, TID: 302, Comm: "reader"}, Latency: 1234567 * time.Nanosecond,
 		Errno: 111, NetNS: 4026531840, FDCount: 3,
 		FDs:  []FD{{Num: 5, Kind: FDFile, Name: "/etc/motd"}, {Num: Unknown, Kind: FDPidfd}},
-		Cred: &Cred{PID: 401, UID: 402, GID: 403},
-		Exe:  "/usr/bin/a", Cgroup: "/system.slice/a.service", Container: "c0ffee", Pod: "pod", Unit: "a.service",
+		Cred: &Cred{PID: 401, UID: 402, GID: 403}, SecID: 501,
+		Exe: "/usr/bin/a", Cgroup: "/system.slice/a.service", Container: "c0ffee", Pod: "pod", Unit: "a.service",
 		Data: []byte("seventeen bytes.."),
 	}
 }

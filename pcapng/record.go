@@ -48,6 +48,7 @@ const (
 	optFD         = 18
 	optCred       = 19
 	optOwnTime    = 20
+	optSecID      = 30
 )
 
 // AppendRecordHeader appends the header of p's record, options included; the
@@ -183,7 +184,7 @@ func appendOptions(dst []byte, p *Packet) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.UID)
 		dst = binary.BigEndian.AppendUint32(dst, c.GID)
 	}
-	return dst
+	return appendOption32(dst, optSecID, p.SecID)
 }
 
 func appendOptionHead(dst []byte, kind uint16, size int) []byte {

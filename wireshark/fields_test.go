@@ -108,6 +108,7 @@ func want(p *pcapng.Packet) map[string][]string {
 		set("cred.uid", true, c.UID)
 		set("cred.gid", true, c.GID)
 	}
+	set("secid", p.SecID != 0, p.SecID)
 	set("exe", p.Exe != "", p.Exe)
 	set("cgroup", p.Cgroup != "", p.Cgroup)
 	set("container", p.Container != "", p.Container)
@@ -132,8 +133,8 @@ func full() pcapng.Packet {
 		Latency: 1500 * time.Microsecond, Errno: 111, NetNS: 4026531840, FDCount: 3,
 		FDs: []pcapng.FD{{Num: 9, Kind: pcapng.FDFile, Name: "/etc/passwd"}, {Num: pcapng.Unknown, Kind: pcapng.FDPidfd},
 			{Num: 0, Kind: pcapng.FDOther, Name: "anon_inode:[eventfd]"}},
-		Cred: &pcapng.Cred{PID: 27806, UID: 0, GID: pcapng.Unknown},
-		Exe:  "/usr/bin/docker", Cgroup: `/system.slice/dev-disk\x2dby.service`, Container: "0123456789ab", Pod: "web-0",
+		Cred: &pcapng.Cred{PID: 27806, UID: 0, GID: pcapng.Unknown}, SecID: 1<<31 + 7,
+		Exe: "/usr/bin/docker", Cgroup: `/system.slice/dev-disk\x2dby.service`, Container: "0123456789ab", Pod: "web-0",
 		Unit: "docker.service", Data: []byte{0, 1, 255},
 	}
 }
@@ -167,7 +168,7 @@ func random(r *rand.Rand) pcapng.Packet {
 		}
 	}
 	if coin() {
-		p.Cred, p.Reader, p.FDs, p.Errno, p.Lost = nil, nil, nil, 0, 0
+		p.Cred, p.Reader, p.FDs, p.Errno, p.Lost, p.SecID = nil, nil, nil, 0, 0, 0
 	}
 	return p
 }

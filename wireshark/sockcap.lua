@@ -83,7 +83,10 @@ local OPTION = {
   [18] = { "fd", "group", "Passed descriptor", least = 5 },
   [19] = { "cred", "group", "Passed credentials", size = 12 },
   [20] = { nil, "time", "Own time", size = 8 },
+  [30] = { "secid", "uint32", "Passed security ID", size = 4 },
 }
+
+local MAX_OPTION = 63 -- there are gaps in the table
 
 -- Fields that are a part of an option, bits of the flags, or computed.
 local OTHER = {
@@ -114,9 +117,9 @@ local function define(abbr, kind, title)
 end
 
 for _, row in ipairs(HEADER) do define(row[1], row[2], row[5]) end
-for i = 1, #OPTION do
+for i = 1, MAX_OPTION do
   local row = OPTION[i]
-  if row[1] and row[2] ~= "group" then define(row[1], row[2], row[3]) end
+  if row and row[1] and row[2] ~= "group" then define(row[1], row[2], row[3]) end
 end
 for _, row in ipairs(OTHER) do define(row[1], row[2], row[3]) end
 F.truncated = ProtoField.bool("sockcap.truncated", "Truncated", 16, nil, 0x0001)

@@ -114,6 +114,7 @@ func (o *object) rest(p *pcapng.Packet) {
 		o.count("cred.uid", uint64(c.UID))
 		o.count("cred.gid", uint64(c.GID))
 	}
+	o.number("secid", uint64(p.SecID))
 	if !p.OwnTime.IsZero() {
 		o.time("own_time", p.OwnTime)
 	}
