@@ -30,6 +30,7 @@ const (
 	CountFiltered                 // units that the filter left out
 	CountRefused                  // notes of the filter for which a map had no room
 	LossLife                      // life-cycle events that found the ring buffer full
+	LossPassed                    // of what was passed along: no room in ring buffer or map
 )
 
 // Counters is how many counters the programs have room for.
@@ -62,6 +63,7 @@ type Knobs struct {
 	ConsumeLocation   uint32  // 0: this kernel's consume_skb does not tell it
 	KfreeSKB          uint32
 	KfreeLocation     uint32
+	CopySKB           uint32
 	AllocSite         uint32
 	AllocPointer      uint32
 	ReadySK           uint32
@@ -97,6 +99,7 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 		"consume_has_location": k.ConsumeLocation != 0,
 		"kfree_skb_at":         k.KfreeSKB,
 		"kfree_location_at":    k.KfreeLocation,
+		"copy_skb_at":          k.CopySKB,
 		"alloc_site_at":        k.AllocSite,
 		"alloc_pointer_at":     k.AllocPointer,
 		"ready_sk_at":          k.ReadySK,

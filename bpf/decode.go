@@ -19,6 +19,7 @@ const (
 	KindDoubt    Kind = 7
 	KindLife     Kind = 8
 	KindSent     Kind = 12
+	KindPassed   Kind = 9
 )
 
 // The flags of a Data, as enum data_flags.
@@ -33,6 +34,7 @@ const (
 	DataUnsureOrder  = 1 << 7  // its place in the stream is not known
 	DataDrained      = 1 << 8  // the last of a socket that was closed before
 	DataJoined       = 1 << 9  // in one skb with the sender's last unit
+	DataCredentials  = 1 << 10 // passed: the task's own
 	DataNamed        = 1 << 13 // the reader has a place, from bit 14 on
 	DataPlace        = 14
 )
@@ -190,6 +192,38 @@ type Sent struct {
 	Skipped uint64
 }
 
+// What a Passed tells, as enum passed_what.
+const (
+	PassedFile = 1 // a descriptor of a passage
+	PassedUnit = 2 // the passage is that of a unit, whose Data follows
+)
+
+// The flags of a PassedUnit, as enum passed_flags.
+const (
+	PassedCred     = 1 << 0 // Pid, Uid, Gid
+	PassedAsked    = 1 << 1 // the receiver gets these: it has asked
+	PassedSecurity = 1 << 2 // Secid: it has asked for that
+)
+
+// Passed is struct passed_event: what is passed along with a unit, a passage.
+type Passed struct {
+	Kind    uint8
+	What    uint8
+	Flags   uint16 // of a file: as PathDeleted
+	Count   uint32 // of a unit: descriptors
+	Passage uint64
+	Unit    uint64
+	Inode   uint64
+	Index   uint32 // place of a file in the passage
+	Number  uint32 // descriptor in the sender, all ones: unknown
+	Magic   uint32 // of the file system
+	Mode    uint32 // i_mode
+	Pid     uint32 // of a file: a pidfd's process, 0: it is none
+	Uid     uint32
+	Gid     uint32
+	Secid   uint32
+}
+
 // The sizes of the structs above in event.h; the layout test holds them to
 // the object's BTF.
 const (
@@ -201,6 +235,7 @@ const (
 	doubtSize  = 24
 	lifeSize   = 192
 	sentSize   = 32
+	passedSize = 64
 )
 
 // Event is one decoded record; the field that Kind names is set, the others
@@ -216,6 +251,8 @@ type Event struct {
 	Doubt   Doubt
 	Life    Life
 	Sent    Sent
+	Passed  Passed
+	Names   []byte // of a PassedFile, for PathOf; aliases the record
 }
 
 // Error is this package's error: a record that is none of ours.
@@ -232,7 +269,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("decode event of kind %d: %d bytes, want %d", e.Kind, e.Size, e.Want)
 }
 
-// Decode fills e from a record of the ring buffer. e.Payload aliases record.
+// Decode fills e from a record of the ring buffer. e.Payload and e.Names alias
+// record.
 func Decode(e *Event, record []byte) error {
 	if len(record) == 0 {
 		return &Error{Want: 1}
@@ -256,6 +294,8 @@ func Decode(e *Event, record []byte) error {
 		want = lifeSize
 	case KindSent:
 		want = sentSize
+	case KindPassed:
+		want = passedSize
 	}
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
@@ -283,6 +323,9 @@ func Decode(e *Event, record []byte) error {
 		e.Life.decode(&c)
 	case KindSent:
 		e.Sent.decode(&c)
+	case KindPassed:
+		e.Passed.decode(&c)
+		e.Names = c.rest
 	default:
 		e.Unit.decode(&c)
 	}
@@ -385,4 +428,11 @@ func (s *Sent) decode(c *cursor) {
 	s.Kind = c.u8()
 	c.bytes(s.Pad[:])
 	s.Socket, s.Sent, s.Skipped = c.u64(), c.u64(), c.u64()
+}
+
+func (p *Passed) decode(c *cursor) {
+	p.Kind, p.What, p.Flags, p.Count = c.u8(), c.u8(), c.u16(), c.u32()
+	p.Passage, p.Unit, p.Inode = c.u64(), c.u64(), c.u64()
+	p.Index, p.Number, p.Magic, p.Mode = c.u32(), c.u32(), c.u32(), c.u32()
+	p.Pid, p.Uid, p.Gid, p.Secid = c.u32(), c.u32(), c.u32(), c.u32()
 }

@@ -28,6 +28,7 @@ func TestLayout(t *testing.T) {
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
 		{"sent_event", sentSize, reflect.TypeFor[Sent]()},
+		{"passed_event", passedSize, reflect.TypeFor[Passed]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -80,7 +81,7 @@ func lower(b byte) byte {
 // TestDecodeFields puts a different byte at every place and looks for it where
 // the layout says that it is.
 func TestDecodeFields(t *testing.T) {
-	kinds := []Kind{KindData, KindSocket, KindQueued, KindCanceled, KindConsumed, KindReader, KindDoubt, KindLife, KindSent}
+	kinds := []Kind{KindData, KindSocket, KindQueued, KindCanceled, KindConsumed, KindReader, KindDoubt, KindLife, KindPassed, KindSent}
 	for _, kind := range kinds {
 		record := make([]byte, 4096)
 		for i := range record {
@@ -114,6 +115,11 @@ func TestDecodeFields(t *testing.T) {
 			got = reflect.ValueOf(e.Life)
 		case KindSent:
 			got = reflect.ValueOf(e.Sent)
+		case KindPassed:
+			got = reflect.ValueOf(e.Passed)
+			if len(e.Names) != len(record)-passedSize || e.Names[0] != record[passedSize] {
+				t.Errorf("names of %d bytes, want the rest from %d on", len(e.Names), passedSize)
+			}
 		default:
 			got = reflect.ValueOf(e.Unit)
 		}

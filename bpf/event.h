@@ -21,6 +21,7 @@ enum event_kind {
 	EVENT_DOUBT = 7,    /* struct doubt_event */
 	EVENT_LIFE = 8,	    /* struct life_event */
 	EVENT_SENT = 12,    /* struct sent_event */
+	EVENT_PASSED = 9,   /* struct passed_event, of a file: then its names */
 };
 
 enum data_flags {
@@ -34,7 +35,8 @@ enum data_flags {
 	DATA_UNSURE_ORDER = 1 << 7,  /* its place in the stream is not known */
 	DATA_DRAINED = 1 << 8, /* the last of a socket that was closed before */
 	DATA_JOINED = 1 << 9,  /* in one skb with the sender's last unit */
-	DATA_NAMED = 1 << 13,  /* the reader has a place, from bit 14 on */
+	DATA_CREDENTIALS = 1 << 10, /* passed: the task's own */
+	DATA_NAMED = 1 << 13,	    /* the reader has a place, from bit 14 on */
 	DATA_PLACE = 14,
 };
 
@@ -179,6 +181,39 @@ struct sent_event {
 	__u64 socket;
 	__u64 sent;    /* bytes */
 	__u64 skipped; /* of these, bytes that were left out */
+};
+
+enum passed_what {
+	PASSED_FILE = 1, /* a descriptor of a passage */
+	PASSED_UNIT = 2, /* the passage is that of this unit, which follows */
+};
+
+enum passed_flags {
+	PASSED_CRED = 1 << 0,	  /* pid, uid, gid */
+	PASSED_ASKED = 1 << 1,	  /* the receiver gets these: it has asked */
+	PASSED_SECURITY = 1 << 2, /* secid: it has asked for that */
+};
+
+/*
+ * What is passed along with a unit: a passage. Its files come first, then the
+ * unit, then the data_event of that.
+ */
+struct passed_event {
+	__u8 kind;
+	__u8 what;
+	__u16 flags; /* FILE: enum path_flags; UNIT: enum passed_flags */
+	__u32 count; /* UNIT: descriptors, of which some may not be told of */
+	__u64 passage;
+	__u64 unit;
+	__u64 inode;  /* FILE */
+	__u32 index;  /* FILE: its place in the passage */
+	__u32 number; /* FILE: descriptor in the sender, ~0: unknown */
+	__u32 magic;  /* FILE: of its file system, include/uapi/linux/magic.h */
+	__u32 mode;   /* FILE: i_mode */
+	__u32 pid;    /* FILE: of a pidfd, 0: of none */
+	__u32 uid;
+	__u32 gid;
+	__u32 secid;
 };
 
 #endif

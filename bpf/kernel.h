@@ -114,22 +114,50 @@ struct cred {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 };
 
 struct inode {
+	unsigned short i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	void *i_private;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct qstr {
+	__u64 hash_len; /* length in the upper half */
+	const unsigned char *name;
 };
 
 struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
 	struct inode *d_inode;
 };
 
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
 struct path {
+	struct vfsmount *mnt;
 	struct dentry *dentry;
 };
 
 struct file {
+	struct path f_path;
+	struct inode *f_inode;
 	void *private_data;
 	struct {
 		long counter;
@@ -175,7 +203,12 @@ struct task_struct {
 	char comm[16];
 };
 
+struct proc_ns_operations {
+	const char *name;
+};
+
 struct ns_common {
+	const struct proc_ns_operations *ops;
 	unsigned int inum;
 };
 
@@ -196,6 +229,7 @@ struct sk_buff;
 struct sock;
 
 struct socket {
+	unsigned long flags;
 	struct file *file;
 	struct sock *sk;
 };
@@ -220,6 +254,11 @@ struct sock {
 	struct refcount sk_wmem_alloc;
 	struct pid *sk_peer_pid;
 	const struct cred *sk_peer_cred;
+};
+
+/* v6.16: what a receiver has asked for; before, bits of struct socket's flags. */
+struct sock___6_16 {
+	__u8 sk_scm_recv_flags;
 };
 
 struct sockaddr_un {
@@ -257,6 +296,7 @@ struct sk_buff {
 	struct sk_buff *next;
 	struct sk_buff *prev;
 	struct sock *sk;
+	char cb[48];
 	void (*destructor)(struct sk_buff *skb);
 	unsigned int len, data_len;
 	unsigned int end;
@@ -265,7 +305,23 @@ struct sk_buff {
 };
 
 struct msghdr {
+	void *msg_control; /* the kernel's copy */
 	unsigned int msg_flags;
+	unsigned long msg_controllen;
+};
+
+/* In sk_buff.cb of AF_UNIX. */
+struct unix_skb_parms {
+	struct pid *pid;
+	struct kuid uid;
+	struct kuid gid;
+	struct scm_fp_list *fp;
+	__u32 secid; /* with CONFIG_SECURITY_NETWORK */
+};
+
+struct scm_fp_list {
+	short count;
+	struct file *fp[1];
 };
 
 struct seq_file;

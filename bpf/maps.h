@@ -23,6 +23,7 @@ const volatile __u64 request_destructor = 0; /* sock_wfree */
 /* Offsets of arguments in classic tracepoints, from tracefs. */
 const volatile __u32 consume_skb_at = 8, consume_location_at = 16;
 const volatile __u32 kfree_skb_at = 8, kfree_location_at = 16;
+const volatile __u32 copy_skb_at = 8;
 const volatile __u32 alloc_site_at = 8, alloc_pointer_at = 16;
 const volatile __u32 ready_sk_at = 8, sent_sk_at = 8;
 const volatile bool consume_has_location = false;
@@ -73,6 +74,7 @@ enum loss {
 	COUNT_FILTERED, /* units that the filter left out */
 	COUNT_REFUSED,	/* notes of the filter for which a map had no room */
 	LOSS_LIFE,	/* life-cycle events that found the ring buffer full */
+	LOSS_PASSED, /* of what was passed along: no room in ring buffer or map */
 	LOSS_COUNT = 16,
 };
 __u64 counters[LOSS_COUNT];

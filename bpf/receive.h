@@ -2,7 +2,7 @@
 #ifndef SOCKCAP_RECEIVE_H
 #define SOCKCAP_RECEIVE_H
 
-#include "senders.h"
+#include "passing.h"
 #include "lifecycle.h"
 
 /*
@@ -259,7 +259,7 @@ static __always_inline void fill_freed(struct data_event *e, struct freed *f)
 	e->type = f->type;
 	e->flags = f->flags;
 	e->time = bpf_ktime_get_boot_ns();
-	e->unit = unique(&next_unit);
+	e->unit = taken_unit((__u64)skb);
 	e->sender = sender->number;
 	e->offset = sender->sent;
 	e->skipped = sender->skipped;
@@ -334,6 +334,38 @@ static __noinline int take_unit(struct freed *f)
 	return done;
 }
 
+/* What an skb passes along to who reads it, if anybody does, is told of. */
+__attribute__((noinline)) int pass_freed(__u64 address, __u32 read)
+{
+	struct sk_buff *skb = (void *)address;
+	struct sock *from, *to = NULL;
+	struct control_block c;
+	bool ring;
+
+	if (!may_pass(address, &c))
+		return 0;
+	from = BPF_CORE_READ(skb, sk);
+	if (read && BPF_CORE_READ(from, sk_type) == SOCK_DGRAM)
+		to = syscall_socket(&ring);
+	if (read && !to)
+		to = peer_of(from);
+	return pass_taken(address, &c, to);
+}
+
+/* An skb of any protocol is copied from, for its receiver. */
+static __always_inline int on_copied(struct sk_buff *skb)
+{
+	struct sock *from = BPF_CORE_READ(skb, sk);
+
+	if (!from || !is_unix(from) || !passed_files(skb))
+		return 0;
+	if (!armed || is_self())
+		return 0;
+	if (filters_sockets && known_hope(from) == HOPELESS)
+		return 0;
+	return pass_copied((__u64)skb);
+}
+
 /* Takes an skb that the receiver has done with. */
 static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 				      __u64 location, enum freed_by by)
@@ -374,6 +406,7 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 		f.flags |= DATA_UNSURE_ORDER;
 	if (sender->closed && is_drained(from, skb))
 		f.flags |= DATA_DRAINED;
+	pass_freed((__u64)skb, by == BY_CONSUME);
 	if (take_unit(&f) == TO_BE_HANDED_OVER)
 		finish_unit(skb);
 	forget_origin(skb);
@@ -451,8 +484,8 @@ static __always_inline bool was_hopeless(struct sock *from, enum freed_by by)
 	       peer_of(to) == from && is_hopeless(to);
 }
 
-static __always_inline int on_freed(struct sk_buff *skb, __u64 location,
-				    enum freed_by by)
+static __always_inline int take_or_note(struct sk_buff *skb, __u64 location,
+					enum freed_by by)
 {
 	struct sock *from = BPF_CORE_READ(skb, sk);
 	enum hope_of hope = OPEN;
@@ -489,6 +522,15 @@ static __always_inline int on_freed(struct sk_buff *skb, __u64 location,
 	if (take_on_read)
 		return take_freed(skb, from, location, by);
 	return note_freed(skb, from, by);
+}
+
+static __always_inline int on_freed(struct sk_buff *skb, __u64 location,
+				    enum freed_by by)
+{
+	take_or_note(skb, location, by);
+	if (take_on_read)
+		drop_passing((__u64)skb);
+	return 0;
 }
 
 #endif

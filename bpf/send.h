@@ -5,6 +5,7 @@
 #include "calibrate.h"
 #include "family.h"
 #include "filter.h"
+#include "passed.h"
 
 /*
  * The send side: an skb is taken when it is queued, in the sender's context.
@@ -346,9 +347,12 @@ static __always_inline int on_queue(struct sk_buff_head *list,
 		if (!is_sent_wanted(&job, call->sock, sender, to, receiver)) {
 			forget_unit((__u64)skb);
 			skip_bytes(sender, len);
-		} else if (put_unit(&job, skb) == HANDED_OVER) {
-			note_unit(call, (__u64)skb, job.event.unit, (__u64)to,
-				  true);
+		} else {
+			job.event.flags |= pass_sent((__u64)skb, job.event.unit,
+						     call->msg, (__u64)to, 0);
+			if (put_unit(&job, skb) == HANDED_OVER)
+				note_unit(call, (__u64)skb, job.event.unit,
+					  (__u64)to, true);
 		}
 	}
 	__sync_fetch_and_add(&receiver->ready, 1);
@@ -410,6 +414,8 @@ static __always_inline int on_filled(long err)
 		return 0;
 	}
 	note_unit(call, (__u64)skb, call->unit, (__u64)to, !inline_queue);
+	job.event.flags |=
+		pass_sent((__u64)skb, job.event.unit, call->msg, (__u64)to, 1);
 	put_unit(&job, skb);
 	return 0;
 }

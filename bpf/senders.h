@@ -54,8 +54,8 @@ struct writers {
 	__u64 to_number;
 	__u32 synced; /* queued and taken count the same units */
 	__u32 mixed; /* units in flight to several receivers: read in any order */
-	__u32 runs; /* of which the last RUNS are kept */
-	__u32 pad;
+	__u32 runs;  /* of which the last RUNS are kept */
+	__u32 blind; /* what a send passes along could not be read */
 	struct run run[RUNS];
 	__u64 times[TIMES]; /* of the last units, see time_mark */
 };
@@ -240,7 +240,7 @@ static __always_inline int on_syscall_end(void)
 	return 0;
 }
 
-/* A system call that may send on the descriptor begins. */
+/* A system call that may send on the descriptor begins. 1: it is noted. */
 static __always_inline int on_syscall(__u32 fd)
 {
 	struct sock *sk = any_socket_at(fd);
@@ -252,7 +252,10 @@ static __always_inline int on_syscall(__u32 fd)
 		return note_own(sk);
 	if (!may_send(sk) || is_hopeless(sk))
 		return 0;
-	return armed ? begin_sending(sk) : 0; /* else units are not counted */
+	if (!armed)
+		return 0; /* units are not counted */
+	begin_sending(sk);
+	return 1;
 }
 
 /* sendmsg on sk has returned. */

@@ -21,6 +21,7 @@ const struct read_event *layout_read;
 const struct doubt_event *layout_doubt;
 const struct life_event *layout_life;
 const struct sent_event *layout_sent;
+const struct passed_event *layout_passed;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets
@@ -256,6 +257,12 @@ int tracepoint_kfree(void *ctx)
 			argument(ctx, kfree_location_at), BY_KFREE);
 }
 
+SEC("tracepoint/skb/skb_copy_datagram_iovec")
+int tracepoint_copy(void *ctx)
+{
+	return on_copied(SKB(argument(ctx, copy_skb_at)));
+}
+
 #define ALLOC(name, from_kmalloc)                                \
 	SEC("tracepoint/kmem/" #name)                            \
 	int tracepoint_##name(void *ctx)                         \
@@ -297,6 +304,10 @@ AT_EVENT(pages_sendfile64, "syscalls/sys_enter_sendfile64",
 	 on_pages(ARGUMENT(1)))
 AT_EVENT(pages_splice, "syscalls/sys_enter_splice", on_pages(ARGUMENT(3)))
 AT_EVENT(enter_write, "syscalls/sys_enter_write", on_syscall(ARGUMENT(1)))
+AT_EVENT(enter_sendmsg, "syscalls/sys_enter_sendmsg",
+	 on_sendmsg(ARGUMENT(1), ARGUMENT(2)))
+AT_EVENT(enter_sendmmsg, "syscalls/sys_enter_sendmmsg",
+	 on_sendmmsg(ARGUMENT(1), ARGUMENT(2), ARGUMENT(3)))
 AT_EVENT(enter_splice, "syscalls/sys_enter_splice", on_syscall(ARGUMENT(3)))
 AT_EVENT(exit_sendmmsg, "syscalls/sys_exit_sendmmsg", on_syscall_end())
 
@@ -353,6 +364,12 @@ SEC("raw_tp/kfree_skb")
 int raw_kfree(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_freed(SKB(ctx->args[0]), ctx->args[1], BY_KFREE);
+}
+
+SEC("raw_tp/skb_copy_datagram_iovec")
+int raw_copy(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_copied(SKB(ctx->args[0]));
 }
 
 #define RAW_ALLOC(name, from_kmalloc)                                      \

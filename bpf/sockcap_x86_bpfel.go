@@ -31,14 +31,19 @@ const (
 	sockcapMapNames                         = "names"
 	sockcapMapNotes                         = "notes"
 	sockcapMapOrigins                       = "origins"
+	sockcapMapPassings                      = "passings"
+	sockcapMapRights                        = "rights"
 	sockcapMapRing                          = "ring"
 	sockcapMapSendings                      = "sendings"
 	sockcapMapSockets                       = "sockets"
 	sockcapMapUnits                         = "units"
 	sockcapMapUsed                          = "used"
 	sockcapMapWaits                         = "waits"
+	sockcapMapWalks                         = "walks"
 	sockcapMapWriters                       = "writers"
 	sockcapProgEnterClose                   = "enter_close"
+	sockcapProgEnterSendmmsg                = "enter_sendmmsg"
+	sockcapProgEnterSendmsg                 = "enter_sendmsg"
 	sockcapProgEnterSplice                  = "enter_splice"
 	sockcapProgEnterWrite                   = "enter_write"
 	sockcapProgExitSendmmsg                 = "exit_sendmmsg"
@@ -82,6 +87,7 @@ const (
 	sockcapProgPagesSplice                  = "pages_splice"
 	sockcapProgRawConsume                   = "raw_consume"
 	sockcapProgRawConsumeAt                 = "raw_consume_at"
+	sockcapProgRawCopy                      = "raw_copy"
 	sockcapProgRawExit                      = "raw_exit"
 	sockcapProgRawFork                      = "raw_fork"
 	sockcapProgRawKfree                     = "raw_kfree"
@@ -91,6 +97,7 @@ const (
 	sockcapProgRawKmemCacheAllocNode        = "raw_kmem_cache_alloc_node"
 	sockcapProgRawSyscall                   = "raw_syscall"
 	sockcapProgTracepointConsume            = "tracepoint_consume"
+	sockcapProgTracepointCopy               = "tracepoint_copy"
 	sockcapProgTracepointExit               = "tracepoint_exit"
 	sockcapProgTracepointFork               = "tracepoint_fork"
 	sockcapProgTracepointKfree              = "tracepoint_kfree"
@@ -105,6 +112,7 @@ const (
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
 	sockcapVarArmed                         = "armed"
+	sockcapVarBlankWalk                     = "blank_walk"
 	sockcapVarBlankWriters                  = "blank_writers"
 	sockcapVarCalibrateBase                 = "calibrate_base"
 	sockcapVarCalibrateFrom                 = "calibrate_from"
@@ -114,6 +122,7 @@ const (
 	sockcapVarConsumeHasLocation            = "consume_has_location"
 	sockcapVarConsumeLocationAt             = "consume_location_at"
 	sockcapVarConsumeSkbAt                  = "consume_skb_at"
+	sockcapVarCopySkbAt                     = "copy_skb_at"
 	sockcapVarCounters                      = "counters"
 	sockcapVarExactSenders                  = "exact_senders"
 	sockcapVarFailedAt                      = "failed_at"
@@ -130,6 +139,7 @@ const (
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
 	sockcapVarLayoutDoubt                   = "layout_doubt"
 	sockcapVarLayoutLife                    = "layout_life"
+	sockcapVarLayoutPassed                  = "layout_passed"
 	sockcapVarLayoutRead                    = "layout_read"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSent                    = "layout_sent"
@@ -139,6 +149,7 @@ const (
 	sockcapVarNextMessage                   = "next_message"
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
+	sockcapVarNotedPassings                 = "noted_passings"
 	sockcapVarPageBase                      = "page_base"
 	sockcapVarPageOrigin                    = "page_origin"
 	sockcapVarPageSize                      = "page_size"
@@ -204,6 +215,8 @@ type sockcapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type sockcapProgramSpecs struct {
 	EnterClose                   *ebpf.ProgramSpec `ebpf:"enter_close"`
+	EnterSendmmsg                *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
+	EnterSendmsg                 *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
 	EnterSplice                  *ebpf.ProgramSpec `ebpf:"enter_splice"`
 	EnterWrite                   *ebpf.ProgramSpec `ebpf:"enter_write"`
 	ExitSendmmsg                 *ebpf.ProgramSpec `ebpf:"exit_sendmmsg"`
@@ -247,6 +260,7 @@ type sockcapProgramSpecs struct {
 	PagesSplice                  *ebpf.ProgramSpec `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.ProgramSpec `ebpf:"raw_consume"`
 	RawConsumeAt                 *ebpf.ProgramSpec `ebpf:"raw_consume_at"`
+	RawCopy                      *ebpf.ProgramSpec `ebpf:"raw_copy"`
 	RawExit                      *ebpf.ProgramSpec `ebpf:"raw_exit"`
 	RawFork                      *ebpf.ProgramSpec `ebpf:"raw_fork"`
 	RawKfree                     *ebpf.ProgramSpec `ebpf:"raw_kfree"`
@@ -256,6 +270,7 @@ type sockcapProgramSpecs struct {
 	RawKmemCacheAllocNode        *ebpf.ProgramSpec `ebpf:"raw_kmem_cache_alloc_node"`
 	RawSyscall                   *ebpf.ProgramSpec `ebpf:"raw_syscall"`
 	TracepointConsume            *ebpf.ProgramSpec `ebpf:"tracepoint_consume"`
+	TracepointCopy               *ebpf.ProgramSpec `ebpf:"tracepoint_copy"`
 	TracepointExit               *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
 	TracepointFork               *ebpf.ProgramSpec `ebpf:"tracepoint_fork"`
 	TracepointKfree              *ebpf.ProgramSpec `ebpf:"tracepoint_kfree"`
@@ -287,12 +302,15 @@ type sockcapMapSpecs struct {
 	Names       *ebpf.MapSpec `ebpf:"names"`
 	Notes       *ebpf.MapSpec `ebpf:"notes"`
 	Origins     *ebpf.MapSpec `ebpf:"origins"`
+	Passings    *ebpf.MapSpec `ebpf:"passings"`
+	Rights      *ebpf.MapSpec `ebpf:"rights"`
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
 	Units       *ebpf.MapSpec `ebpf:"units"`
 	Used        *ebpf.MapSpec `ebpf:"used"`
 	Waits       *ebpf.MapSpec `ebpf:"waits"`
+	Walks       *ebpf.MapSpec `ebpf:"walks"`
 	Writers     *ebpf.MapSpec `ebpf:"writers"`
 }
 
@@ -304,6 +322,7 @@ type sockcapVariableSpecs struct {
 	AllocPointerAt     *ebpf.VariableSpec `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.VariableSpec `ebpf:"alloc_site_at"`
 	Armed              *ebpf.VariableSpec `ebpf:"armed"`
+	BlankWalk          *ebpf.VariableSpec `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.VariableSpec `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.VariableSpec `ebpf:"calibrate_base"`
 	CalibrateFrom      *ebpf.VariableSpec `ebpf:"calibrate_from"`
@@ -313,6 +332,7 @@ type sockcapVariableSpecs struct {
 	ConsumeHasLocation *ebpf.VariableSpec `ebpf:"consume_has_location"`
 	ConsumeLocationAt  *ebpf.VariableSpec `ebpf:"consume_location_at"`
 	ConsumeSkbAt       *ebpf.VariableSpec `ebpf:"consume_skb_at"`
+	CopySkbAt          *ebpf.VariableSpec `ebpf:"copy_skb_at"`
 	Counters           *ebpf.VariableSpec `ebpf:"counters"`
 	ExactSenders       *ebpf.VariableSpec `ebpf:"exact_senders"`
 	FailedAt           *ebpf.VariableSpec `ebpf:"failed_at"`
@@ -329,6 +349,7 @@ type sockcapVariableSpecs struct {
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
+	LayoutPassed       *ebpf.VariableSpec `ebpf:"layout_passed"`
 	LayoutRead         *ebpf.VariableSpec `ebpf:"layout_read"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSent         *ebpf.VariableSpec `ebpf:"layout_sent"`
@@ -338,6 +359,7 @@ type sockcapVariableSpecs struct {
 	NextMessage        *ebpf.VariableSpec `ebpf:"next_message"`
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
+	NotedPassings      *ebpf.VariableSpec `ebpf:"noted_passings"`
 	PageBase           *ebpf.VariableSpec `ebpf:"page_base"`
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
 	PageSize           *ebpf.VariableSpec `ebpf:"page_size"`
@@ -395,12 +417,15 @@ type sockcapMaps struct {
 	Names       *ebpf.Map `ebpf:"names"`
 	Notes       *ebpf.Map `ebpf:"notes"`
 	Origins     *ebpf.Map `ebpf:"origins"`
+	Passings    *ebpf.Map `ebpf:"passings"`
+	Rights      *ebpf.Map `ebpf:"rights"`
 	Ring        *ebpf.Map `ebpf:"ring"`
 	Sendings    *ebpf.Map `ebpf:"sendings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
 	Units       *ebpf.Map `ebpf:"units"`
 	Used        *ebpf.Map `ebpf:"used"`
 	Waits       *ebpf.Map `ebpf:"waits"`
+	Walks       *ebpf.Map `ebpf:"walks"`
 	Writers     *ebpf.Map `ebpf:"writers"`
 }
 
@@ -421,12 +446,15 @@ func (m *sockcapMaps) Close() error {
 		m.Names,
 		m.Notes,
 		m.Origins,
+		m.Passings,
+		m.Rights,
 		m.Ring,
 		m.Sendings,
 		m.Sockets,
 		m.Units,
 		m.Used,
 		m.Waits,
+		m.Walks,
 		m.Writers,
 	)
 }
@@ -439,6 +467,7 @@ type sockcapVariables struct {
 	AllocPointerAt     *ebpf.Variable `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.Variable `ebpf:"alloc_site_at"`
 	Armed              *ebpf.Variable `ebpf:"armed"`
+	BlankWalk          *ebpf.Variable `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.Variable `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.Variable `ebpf:"calibrate_base"`
 	CalibrateFrom      *ebpf.Variable `ebpf:"calibrate_from"`
@@ -448,6 +477,7 @@ type sockcapVariables struct {
 	ConsumeHasLocation *ebpf.Variable `ebpf:"consume_has_location"`
 	ConsumeLocationAt  *ebpf.Variable `ebpf:"consume_location_at"`
 	ConsumeSkbAt       *ebpf.Variable `ebpf:"consume_skb_at"`
+	CopySkbAt          *ebpf.Variable `ebpf:"copy_skb_at"`
 	Counters           *ebpf.Variable `ebpf:"counters"`
 	ExactSenders       *ebpf.Variable `ebpf:"exact_senders"`
 	FailedAt           *ebpf.Variable `ebpf:"failed_at"`
@@ -464,6 +494,7 @@ type sockcapVariables struct {
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
+	LayoutPassed       *ebpf.Variable `ebpf:"layout_passed"`
 	LayoutRead         *ebpf.Variable `ebpf:"layout_read"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSent         *ebpf.Variable `ebpf:"layout_sent"`
@@ -473,6 +504,7 @@ type sockcapVariables struct {
 	NextMessage        *ebpf.Variable `ebpf:"next_message"`
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
+	NotedPassings      *ebpf.Variable `ebpf:"noted_passings"`
 	PageBase           *ebpf.Variable `ebpf:"page_base"`
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
 	PageSize           *ebpf.Variable `ebpf:"page_size"`
@@ -500,6 +532,8 @@ type sockcapVariables struct {
 // It can be passed to loadSockcapObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sockcapPrograms struct {
 	EnterClose                   *ebpf.Program `ebpf:"enter_close"`
+	EnterSendmmsg                *ebpf.Program `ebpf:"enter_sendmmsg"`
+	EnterSendmsg                 *ebpf.Program `ebpf:"enter_sendmsg"`
 	EnterSplice                  *ebpf.Program `ebpf:"enter_splice"`
 	EnterWrite                   *ebpf.Program `ebpf:"enter_write"`
 	ExitSendmmsg                 *ebpf.Program `ebpf:"exit_sendmmsg"`
@@ -543,6 +577,7 @@ type sockcapPrograms struct {
 	PagesSplice                  *ebpf.Program `ebpf:"pages_splice"`
 	RawConsume                   *ebpf.Program `ebpf:"raw_consume"`
 	RawConsumeAt                 *ebpf.Program `ebpf:"raw_consume_at"`
+	RawCopy                      *ebpf.Program `ebpf:"raw_copy"`
 	RawExit                      *ebpf.Program `ebpf:"raw_exit"`
 	RawFork                      *ebpf.Program `ebpf:"raw_fork"`
 	RawKfree                     *ebpf.Program `ebpf:"raw_kfree"`
@@ -552,6 +587,7 @@ type sockcapPrograms struct {
 	RawKmemCacheAllocNode        *ebpf.Program `ebpf:"raw_kmem_cache_alloc_node"`
 	RawSyscall                   *ebpf.Program `ebpf:"raw_syscall"`
 	TracepointConsume            *ebpf.Program `ebpf:"tracepoint_consume"`
+	TracepointCopy               *ebpf.Program `ebpf:"tracepoint_copy"`
 	TracepointExit               *ebpf.Program `ebpf:"tracepoint_exit"`
 	TracepointFork               *ebpf.Program `ebpf:"tracepoint_fork"`
 	TracepointKfree              *ebpf.Program `ebpf:"tracepoint_kfree"`
@@ -567,6 +603,8 @@ type sockcapPrograms struct {
 func (p *sockcapPrograms) Close() error {
 	return _SockcapClose(
 		p.EnterClose,
+		p.EnterSendmmsg,
+		p.EnterSendmsg,
 		p.EnterSplice,
 		p.EnterWrite,
 		p.ExitSendmmsg,
@@ -610,6 +648,7 @@ func (p *sockcapPrograms) Close() error {
 		p.PagesSplice,
 		p.RawConsume,
 		p.RawConsumeAt,
+		p.RawCopy,
 		p.RawExit,
 		p.RawFork,
 		p.RawKfree,
@@ -619,6 +658,7 @@ func (p *sockcapPrograms) Close() error {
 		p.RawKmemCacheAllocNode,
 		p.RawSyscall,
 		p.TracepointConsume,
+		p.TracepointCopy,
 		p.TracepointExit,
 		p.TracepointFork,
 		p.TracepointKfree,

@@ -66,6 +66,7 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 		bpf_map_delete_elem(&waits, &address);
 		return 0; /* its reader did not see that it is being shown */
 	}
+	pass_shown(address, job.event.unit, to);
 	lost = put_unit(&job, skb);
 	if (lost != HANDED_OVER) { /* not lost: its reader tells of it */
 		count(lost == LOSS_MAP ? LOSS_MAP : LOSS_RING, -1);
@@ -81,6 +82,22 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	put_unit_event(EVENT_QUEUED, job.event.type, 0, job.event.unit,
 		       receiver->number, job.event.offset, job.event.skipped);
 	return 0;
+}
+
+/*
+ * Tells of the files of an skb that waits; of one that was taken meanwhile,
+ * whose address may be another's, nothing may stay noted. Returns 1.
+ */
+__attribute__((noinline)) int pass_waiting(__u64 skb, __u64 to, __u64 first)
+{
+	struct socket_state *receiver = bpf_map_lookup_elem(&sockets, &to);
+
+	if (!receiver || !passed_files((void *)skb))
+		return 1;
+	pass_copied(skb);
+	if (*(volatile __u64 *)&receiver->consumed != first)
+		drop_passing(skb);
+	return 1;
 }
 
 /*
@@ -144,7 +161,7 @@ __attribute__((noinline)) int walk_some(__u64 to, __u64 head, __u64 first)
 			return 0;
 		len = BPF_CORE_READ((struct sk_buff *)skb, len);
 		if (has_waited(skb, receiver->number, first + walk_place) &&
-		    has_owner(skb) &&
+		    has_owner(skb) && pass_waiting(skb, to, first) &&
 		    show_waiting(skb, to, walk_place, walk_ahead, walk_skipped))
 			walk_skipped += len;
 		walk_ahead += len;

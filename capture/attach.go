@@ -30,6 +30,7 @@ type programs struct {
 
 	skipped     uint64 // missed by what is detached
 	skippedLife uint64
+	skippedCopy uint64
 	iter        *link.Iter
 }
 
@@ -49,7 +50,7 @@ func (p *programs) detach() error {
 		}
 	}
 	all.Wait()
-	p.skipped, p.skippedLife = p.missed(), p.missedLife()
+	p.skipped, p.skippedLife, p.skippedCopy = p.missed(), p.missedLife(), p.missedCopy()
 	p.links = nil
 	return errors.Join(errs...)
 }
@@ -227,7 +228,7 @@ func (p *programs) missed() uint64 {
 	for _, l := range p.links {
 		switch {
 		case l.kind != "fentry" && l.kind != "fexit" && l.kind != "raw" || strings.HasSuffix(l.program, twinSuffix):
-		case l.program == "raw_syscall" || l.program == "raw_exit": // nothing is lost by them alone
+		case l.program == "raw_syscall" || l.program == "raw_exit" || l.program == rawCopy: // nothing is lost by them alone
 		case p.coll.Programs[l.program+twinSuffix] != nil:
 			n += min(p.misses(l.program), p.misses(l.program+twinSuffix))
 		default:

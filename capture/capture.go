@@ -66,6 +66,7 @@ type Stats struct {
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
 	LostEvents   uint64 // events that are no data (connect, close, ...): ring buffer full, or hook not run
+	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it, or hook not run
 	Unreadable   uint64 // packets with payload that could not be read
 	LostBytes    uint64 // bytes known to be missing from streams
 	OrderUnsure  uint64 // packets marked UncertainOrder
@@ -99,6 +100,7 @@ type Session struct {
 	closing closing
 	begin   *beginning // nil once the older sockets are known
 	looking *beginning // the same, to end it
+	passed  passages
 
 	self   uint32                // our process
 	last   atomic.Pointer[Stats] // when closed
@@ -139,7 +141,9 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 			return nil, errors.Join(&Error{Op: "map names", Err: err}, ring.Close(), progs.close())
 		}
 	}
+	s.passed = newPassages()
 	s.units = newAssembler(s.sockets, o.snaplen(), bootTime, s.release)
+	s.units.passed = s.passed.with
 	if !o.Immediate {
 		s.order.window = int64(orderWindow)
 	}
@@ -274,6 +278,8 @@ func (s *Session) take(e *bpf.Event) error {
 		s.sockets.of(e.Sent.Socket).sent = &sentAll{e.Sent.Sent, e.Sent.Skipped}
 	case bpf.KindLife:
 		s.live(&e.Life)
+	case bpf.KindPassed:
+		s.passed.learn(&e.Passed, e.Names)
 	}
 	return nil
 }
@@ -458,6 +464,9 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 	if to.info.Socket == 0 {
 		from.complete(p)
 	}
+	if u.passed != nil || h.Flags&bpf.DataCredentials != 0 {
+		s.fillPassed(p, u)
+	}
 	if conn.server != 0 {
 		p.Role = pcapng.RoleClient
 		if conn.server == from.info.Socket {
@@ -485,7 +494,7 @@ func (s *Session) Stats() Stats {
 		Existing: s.stats.existing.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
 		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
-		LostEvents:  c[bpf.LossLife] + s.progs.missedLife(),
+		LostEvents: c[bpf.LossLife] + s.progs.missedLife(), LostPassed: c[bpf.LossPassed] + s.progs.missedCopy(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),
 	}
 }

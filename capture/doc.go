@@ -48,6 +48,15 @@
 // of the socket, not of a descriptor, and only of one that had a name or a peer;
 // [Sets] says what a set does not see of it.
 //
+// # What is passed along
+//
+// An skb holds the files that its message passes. The send side tells of them as
+// it takes the skb, the receive side when its first bytes are copied, for the
+// reader has them before it is taken (bpf/passed.h, passing.h, passed.go). A
+// descriptor's number in the sender is told where it surely is that file's.
+// Of credentials those are told that the receiver asked for, or that are not the
+// sender's own: the kernel adds the others as it likes.
+//
 // # Sockets that are older than the capture
 //
 // When all programs are in place, a snapshot is taken beside reading (package

@@ -135,6 +135,12 @@ func compareTruths(t *testing.T, o Options, truths []*workload.Truth, packets []
 	var exact, marked, wrong, waits int
 	for _, truth := range truths {
 		r := workload.Compare(truth, packets)
+		if r.Told > 0 {
+			t.Logf("%s: %d told, %d unnumbered, %d unseen", r.Case, r.Told, r.Unnumbered, r.Unseen)
+		}
+		if why := passedWrong(o, r); why != "" && !skipped {
+			t.Errorf("%s: %s", r.Case, why)
+		}
 		waits += r.Waits
 		if r.Unread > 0 && !skipped {
 			t.Errorf("unread: %v", r)
@@ -162,6 +168,20 @@ func compareTruths(t *testing.T, o Options, truths []*workload.Truth, packets []
 	if stats.LostRing+stats.LostMap != 0 {
 		t.Errorf("lost: %+v", stats)
 	}
+}
+
+// passedWrong says what a hook set leaves out of passed descriptors that it has
+// to tell. The send side knows all of them and their numbers. The receive side
+// sees none that the reader's splice drops, and learns numbers where it counts
+// sends and the sender's memory can be read.
+func passedWrong(o Options, r workload.Report) string {
+	switch {
+	case o.Hooks != hooksTracepoint && r.Unseen+r.Unnumbered > 0:
+		return fmt.Sprintf("%d descriptors not seen, %d without numbers", r.Unseen, r.Unnumbered)
+	case o.Hooks == hooksTracepoint && o.Senders == "auto" && r.Case == "passed-kinds" && r.Unnumbered == r.Told:
+		return fmt.Sprintf("none of %d descriptors has its number", r.Told)
+	}
+	return ""
 }
 
 // mayMark says whether a hook set may mark what the report says is marked.

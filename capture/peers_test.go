@@ -34,6 +34,8 @@ func defects() []defect {
 		{13, "a path given by another name not matched", nil, tests(TestPaths, TestPathsBelow)},
 		{14, "datagrams dropped by the receiver's filter", []string{"filter-drop", "filter-trim"}, nil},
 		{15, "losses not counted, or not where they happened", nil, tests(TestOverload)},
+		{16, "SCM_RIGHTS and SCM_CREDENTIALS ignored", []string{"scm-rights", "scm-credentials", "passed-kinds", "passed-many", "passed-peek", "passed-no-room",
+			"passed-unread", "passed-large", "passed-mmsg", "passed-uring", "passed-splice", "passed-refused", "passed-credentials"}, tests(TestWaitingPassed, TestLiveFDs)},
 		{17, "names of processes that have ended lost", []string{"procs-gone", "procs-exec"}, nil},
 		{18, "1970, microseconds, lengths of what was cut", []string{"stream-small"}, tests(TestSnaplen)},
 		{22, "two writers of one socket in another order", []string{"stream-threads-small", "stream-threads-large", "procs-writers", "procs-fork", "dgram-writers"}, nil},

@@ -153,6 +153,12 @@ func (p *plan) addTracepoints(sym *symbols) error {
 	if p.set != hooksTracepoint {
 		return nil
 	}
+	copied, err := eventFields(dir, "skb", "skb_copy_datagram_iovec", "skbaddr")
+	if err != nil {
+		return err
+	}
+	k.CopySKB = copied["skbaddr"]
+	p.hooks = append(p.hooks, hook{"tracepoint_copy", "skb", "skb_copy_datagram_iovec", "tracepoint"})
 	return p.addSenders(dir, sym)
 }
 
@@ -189,12 +195,19 @@ func (p *plan) addSenders(dir string, sym *symbols) error {
 	k.SentSK = sent["sk"]
 	p.hooks = append(p.hooks, hook{"tracepoint_sent", "sock", "sock_send_length", "tracepoint"})
 	for _, call := range sends {
-		p.syscall("enter_write", "sys_enter_"+call)
+		program := "enter_write"
+		if call == "sendmsg" { // may pass descriptors
+			program = "enter_sendmsg"
+		}
+		p.syscall(program, "sys_enter_"+call)
 	}
 	for _, call := range sendsMany {
 		program := "enter_write"
-		if call == "splice" { // where it sends to is its third argument
+		switch call {
+		case "splice": // where it sends to is its third argument
 			program = "enter_splice"
+		case "sendmmsg":
+			program = "enter_sendmmsg"
 		}
 		p.syscall(program, "sys_enter_"+call)
 		p.syscall("exit_sendmmsg", "sys_exit_"+call)
@@ -237,6 +250,7 @@ func (p *plan) rawTracepoints() {
 	if p.set != hooksTracepoint {
 		return
 	}
+	p.hooks = append(p.hooks, hook{"raw_copy", "", "skb_copy_datagram_iovec", "raw"})
 	p.knobs.ExactSenders = true // the system calls have no raw tracepoints of their own
 	for _, event := range []string{"kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node"} {
 		if p.sym.arguments(event) > 0 {

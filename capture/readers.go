@@ -149,6 +149,7 @@ func (s *Session) tellRead(r *reading, e *bpf.Read, last bool) {
 		return
 	}
 	p.Event, p.Len, p.Lost, p.Skipped, p.DropCount = pcapng.EventRead, 0, 0, 0, 0
+	p.FDCount, p.FDs, p.Cred, p.SecID = 0, nil, nil, 0
 	p.More, p.Continued, p.Truncated, p.Stamp = false, false, false, pcapng.StampRead
 	setReader(p, reader, latency)
 	t := int64(e.Time)

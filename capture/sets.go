@@ -233,7 +233,7 @@ func limits(set string) []string {
 		}
 		return l
 	}
-	l = append(l, "time is that of reading, not of sending")
+	l = append(l, "time is that of reading, not of sending", "descriptors passed with what splice reads are not seen")
 	sym, err := loadSymbols(kernelSymbols[:])
 	if err == nil && sym.hasUnixIter() {
 		l = append(l, "unread data shows after a second; that of other network namespaces when it is read, or its socket closed")
@@ -241,7 +241,9 @@ func limits(set string) []string {
 		l = append(l, "unread data shows when its socket is closed")
 	}
 	if err != nil || !countsSenders(sym) {
-		return append(l, "the sender is told by a tracepoint that taxes all allocations")
+		return append(l, "the sender is told by a tracepoint that taxes all allocations",
+			"of passed descriptors it is not told which number they had in the sender")
 	}
-	return append(l, "the sender is marked uncertain where several tasks were inside a send (--senders exact: never)")
+	return append(l, "of descriptors passed by io_uring, or of one file under several numbers, it is not told which number they had in the sender",
+		"the sender is marked uncertain where several tasks were inside a send (--senders exact: never)")
 }

@@ -31,7 +31,8 @@ type unit struct {
 	placed   bool // its place was found by the order of reading
 	settled  bool // it has been handed out, or was canceled
 
-	read bpf.Read // who has read it while its place was open; Unit 0: not yet
+	read   bpf.Read // who has read it while its place was open; Unit 0: not yet
+	passed *passage // nil: nothing
 
 	life *bpf.Life // no unit at all, but what happened to from behind all these
 }
@@ -59,7 +60,8 @@ type assembler struct {
 	making  map[uint32]*unit               // by task that hands over its pieces: not complete
 	gone    *generations[uint64, struct{}] // numbers of those given up
 	free    []*unit
-	release func(*unit) // gets each unit, in each receiver's order; must not keep it
+	passed  func(number uint64) *passage // nil: not asked for
+	release func(*unit)                  // gets each unit, in each receiver's order; must not keep it
 	now     func() int64
 	dropped uint64 // units of which nobody knows whether they were queued
 
@@ -126,6 +128,9 @@ func producer(number uint64) uint32 { return uint32(number & (1<<22 - 1)) }
 func (a *assembler) begin(d *bpf.Data) *unit {
 	u := a.take()
 	u.head = *d
+	if a.passed != nil {
+		u.passed = a.passed(d.Unit)
+	}
 	u.from = a.sockets.of(d.Sender)
 	u.to = u.from.elsewhere()
 	if d.Receiver != 0 {
@@ -301,5 +306,6 @@ func packets(p *pcapng.Packet, u *unit, emit func(*pcapng.Packet)) {
 			return
 		}
 		p.Continued, p.Lost, p.Skipped, p.DropCount = true, 0, 0, 0
+		p.FDCount, p.FDs, p.Cred, p.SecID = 0, nil, nil, 0 // are passed with the first
 	}
 }

@@ -39,8 +39,24 @@ func AppendComment(dst []byte, p *Packet) []byte {
 		dst = append(append(dst, " state="...), p.State.String()...)
 	}
 	dst = appendKnownNumber(dst, " errno=", p.Errno)
-	dst = appendKnownNumber(dst, " fd.count=", p.FDCount)
+	dst = appendPassed(dst, p)
 	return appendKnownName(dst, " container=", p.Container)
+}
+
+// appendPassed appends what was passed along: how many descriptors, what it is
+// if that is one, and credentials that are not the sender's own.
+func appendPassed(dst []byte, p *Packet) []byte {
+	dst = appendKnownNumber(dst, " fd.count=", p.FDCount)
+	if p.FDCount == 1 && len(p.FDs) == 1 {
+		dst = append(append(dst, " fd.kind="...), p.FDs[0].Kind.String()...)
+		dst = appendKnownName(dst, " fd.name=", p.FDs[0].Name)
+	}
+	if c := p.Cred; c != nil && *c != (Cred{p.Sender.PID, p.Sender.UID, p.Sender.GID}) {
+		dst = strconv.AppendUint(append(dst, " cred.pid="...), uint64(c.PID), 10)
+		dst = strconv.AppendUint(append(dst, " cred.uid="...), uint64(c.UID), 10)
+		dst = strconv.AppendUint(append(dst, " cred.gid="...), uint64(c.GID), 10)
+	}
+	return appendKnownNumber(dst, " secid=", p.SecID)
 }
 
 func appendKnownNumber(dst []byte, key string, v uint32) []byte {

@@ -36,6 +36,15 @@ func TestComment(t *testing.T) {
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd event=snapshot state=connected`},
 		{with(func(p *Packet) { p.FDCount, p.Container = 2, "c0ffee" }),
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd fd.count=2 container=c0ffee`},
+		{with(func(p *Packet) {
+			p.FDCount, p.FDs = 1, []FD{{Kind: FDMemfd, Name: "a b"}}
+			p.Cred, p.SecID = &Cred{PID: 1, UID: 0, GID: 2}, 7
+		}), `pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd fd.count=1 fd.kind=memfd fd.name="a b" ` +
+			`cred.pid=1 cred.uid=0 cred.gid=2 secid=7`},
+		{with(func(p *Packet) { p.FDCount, p.FDs = 2, []FD{{Kind: FDPipe, Name: "17"}, {Kind: FDPipe, Name: "17"}} }),
+			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd fd.count=2`},
+		{with(func(p *Packet) { p.Cred = &Cred{PID: p.Sender.PID, UID: p.Sender.UID, GID: p.Sender.GID} }),
+			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd`},
 		{with(func(p *Packet) { p.Peer.Comm = "\x1b[2J\u009b\u202e\xff\"=" }),
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm="\x1b[2J\u009b\u202e\xff\"="`},
 		{with(func(p *Packet) { p.Sender.Comm = strings.Repeat("ä", 128) }),
@@ -112,9 +121,18 @@ func checkComment(t *testing.T, p *Packet) {
 	if reader == nil {
 		reader = &Endpoint{}
 	}
+	var cred Cred
+	if p.Cred != nil {
+		cred = *p.Cred
+	}
+	var fd FD
+	if len(p.FDs) == 1 {
+		fd = p.FDs[0]
+	}
 	for key, name := range map[string]string{
 		"comm": p.Sender.Comm, "path": p.Path, "thread": p.Sender.Thread, "peer.comm": p.Peer.Comm,
 		"reader.comm": reader.Comm, "container": p.Container,
+		"fd.kind": fd.Kind.String(), "fd.name": fd.Name,
 	} {
 		got, ok := values[key]
 		if ok && got != name && (len(name) <= maxCommentName || len(got) < maxCommentName-3 || !strings.HasPrefix(name, got)) {
@@ -124,6 +142,7 @@ func checkComment(t *testing.T, p *Packet) {
 	}
 	for key, number := range map[string]uint32{
 		"pid": p.Sender.PID, "peer.pid": p.Peer.PID, "reader.pid": reader.PID, "errno": p.Errno, "fd.count": p.FDCount,
+		"cred.pid": cred.PID, "cred.uid": cred.UID, "cred.gid": cred.GID, "secid": p.SecID,
 	} {
 		if got, ok := values[key]; ok && got != strconv.FormatUint(uint64(number), 10) {
 			t.Errorf("%s is %s, want %d", key, got, number)

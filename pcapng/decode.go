@@ -97,7 +97,7 @@ func decodeOptions(p *Packet, b []byte) error {
 		switch {
 		case kind <= optUnit:
 			decodeName(p, &old, kind, value)
-		case kind <= optSkipped || kind == optLatency || kind == optFDCount || kind == optOwnTime:
+		case kind <= optSkipped || kind == optLatency || kind == optFDCount || kind == optOwnTime || kind == optSecID:
 			err = decodeNumber(p, kind, value)
 		case kind == optState || kind == optHolder:
 			err = decodeExisting(p, &old, kind, value)
@@ -133,7 +133,7 @@ func forgetOptions(p *Packet) former {
 	p.Sender.Comm, p.Sender.Thread, p.Peer.Comm, p.Peer.Thread, p.Path = "", "", "", "", ""
 	p.Exe, p.Cgroup, p.Container, p.Pod, p.Unit = "", "", "", "", ""
 	p.Errno, p.NetNS, p.Lost, p.Skipped, p.Latency = 0, 0, 0, 0, 0
-	p.FDCount, p.OwnTime = 0, time.Time{}
+	p.FDCount, p.SecID, p.OwnTime = 0, 0, time.Time{}
 	p.Reader, p.FDs, p.Cred = nil, p.FDs[:0], nil
 	p.State, p.Holders = 0, p.Holders[:0]
 	return old
@@ -178,7 +178,7 @@ func name(b []byte, one, other string) string {
 func decodeNumber(p *Packet, kind uint16, b []byte) error {
 	want := 8
 	switch kind {
-	case optErrno, optNetNS, optFDCount:
+	case optErrno, optNetNS, optFDCount, optSecID:
 		want = 4
 	}
 	if len(b) != want {
@@ -193,6 +193,8 @@ func decodeNumber(p *Packet, kind uint16, b []byte) error {
 			p.NetNS = v
 		case optFDCount:
 			p.FDCount = v
+		case optSecID:
+			p.SecID = v
 		}
 		return nil
 	}

@@ -96,10 +96,11 @@ const (
 type FD struct {
 	Num  uint32 // its number in the sender, Unknown if unknown
 	Kind FDKind
-	Name string // path, socket or pipe inode, memfd name; may be empty
+	Name string // path, socket or pipe inode, memfd name, process of a pidfd; may be empty
 }
 
-// Cred is what SCM_CREDENTIALS passed.
+// Cred is what SCM_CREDENTIALS passed, to a receiver that asked for it, or of
+// others than the sender.
 type Cred struct{ PID, UID, GID uint32 }
 
 // Packet is one event on a Unix domain socket. Its strings hold raw bytes as
@@ -149,6 +150,7 @@ type Packet struct {
 	FDCount uint32 // number of passed descriptors
 	FDs     []FD   // those of them that could be resolved
 	Cred    *Cred
+	SecID   uint32 // security id of the sender, passed as SCM_SECURITY; 0 if none
 
 	State   State    // of a snapshot, 0 otherwise
 	Holders []Holder // of a snapshot: who holds an end, where several processes do

@@ -26,7 +26,7 @@ func full() *Packet {
 		Reader: &Endpoint{PID: 301, TID: 302, Comm: "reader"}, Latency: 1234567 * time.Nanosecond,
 		Errno: 111, NetNS: 4026531840, FDCount: 3,
 		FDs:  []FD{{Num: 5, Kind: FDFile, Name: "/etc/motd"}, {Num: Unknown, Kind: FDPidfd}},
-		Cred: &Cred{PID: 401, UID: 402, GID: 403}, State: StateConnecting,
+		Cred: &Cred{PID: 401, UID: 402, GID: 403}, SecID: 501, State: StateConnecting,
 		Holders: []Holder{{PID: 501, UID: 502, GID: 503, Comm: "one"}, {Peer: true, PID: 504, UID: Unknown, GID: Unknown, Comm: "\x1b"}},
 		Exe:     "/usr/bin/a", Cgroup: "/system.slice/a.service", Container: "c0ffee", Pod: "pod", Unit: "a.service",
 		Data: []byte("seventeen bytes.."),

@@ -48,6 +48,7 @@ const (
 	optFD         = 18
 	optCred       = 19
 	optOwnTime    = 20
+	optSecID      = 30
 	optState      = 32
 	optHolder     = 33
 )
@@ -189,6 +190,7 @@ func appendOptions(dst []byte, p *Packet) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.UID)
 		dst = binary.BigEndian.AppendUint32(dst, c.GID)
 	}
+	dst = appendOption32(dst, optSecID, p.SecID)
 	return appendExisting(dst, p)
 }
 

@@ -256,7 +256,7 @@ func TestDecodeAllocs(t *testing.T) {
 // TestRecordBytes: every field and option stands where FORMAT.md says.
 func TestRecordBytes(t *testing.T) {
 	want := strings.Join([]string{
-		"01 01 017a 05 02 005f", // seqpacket from a server; waiting, more, continued, uncertain, truncated
+		"01 01 0182 05 02 005f", // seqpacket from a server; waiting, more, continued, uncertain, truncated
 		"00000065 00000066 00000067 00000068 0000010000000000",
 		"000000c9 000000ca 000000cb 000000cc 0000020000000000",
 		"0004000000000000 0008000000000000 0010000000000000",
@@ -281,6 +281,7 @@ func TestRecordBytes(t *testing.T) {
 		"0012 000e 00000005 01 2f6574632f6d6f7464",
 		"0012 0005 ffffffff 06",
 		"0013 000c 00000191 00000192 00000193",
+		"001e 0004 000001f5",
 		"0020 0001 04",
 		"0021 0010 01 000001f5 000001f6 000001f7 6f6e65",
 		"0021 000e 02 000001f8 ffffffff ffffffff 1b",

@@ -109,6 +109,7 @@ func want(p *pcapng.Packet) map[string][]string {
 		set("cred.uid", true, c.UID)
 		set("cred.gid", true, c.GID)
 	}
+	set("secid", p.SecID != 0, p.SecID)
 	set("state", p.State != 0, []string{"", "listening", "connected", "unconnected", "connecting", "disconnected"}[p.State])
 	for _, h := range p.Holders {
 		set("holder.pid", true, h.PID)
@@ -140,7 +141,7 @@ func full() pcapng.Packet {
 		Latency: 1500 * time.Microsecond, Errno: 111, NetNS: 4026531840, FDCount: 3,
 		FDs: []pcapng.FD{{Num: 9, Kind: pcapng.FDFile, Name: "/etc/passwd"}, {Num: pcapng.Unknown, Kind: pcapng.FDPidfd},
 			{Num: 0, Kind: pcapng.FDOther, Name: "anon_inode:[eventfd]"}},
-		Cred: &pcapng.Cred{PID: 27806, UID: 0, GID: pcapng.Unknown}, State: pcapng.StateConnected,
+		Cred: &pcapng.Cred{PID: 27806, UID: 0, GID: pcapng.Unknown}, SecID: 1<<31 + 7, State: pcapng.StateConnected,
 		Holders: []pcapng.Holder{{PID: 27806, UID: 1000, GID: 100, Comm: "docker"}, {PID: 27811, UID: pcapng.Unknown, GID: pcapng.Unknown},
 			{Peer: true, PID: 2434, UID: 0, GID: 0, Comm: "dockerd"}},
 		Exe: "/usr/bin/docker", Cgroup: `/system.slice/dev-disk\x2dby.service`, Container: "0123456789ab", Pod: "web-0",
@@ -177,7 +178,7 @@ func random(r *rand.Rand) pcapng.Packet {
 		}
 	}
 	if coin() {
-		p.Cred, p.Reader, p.FDs, p.Errno, p.Lost = nil, nil, nil, 0, 0
+		p.Cred, p.Reader, p.FDs, p.Errno, p.Lost, p.SecID = nil, nil, nil, 0, 0, 0
 		p.State, p.Holders = pcapng.State(r.IntN(6)), nil
 	}
 	return p

@@ -84,10 +84,12 @@ local OPTION = {
   [18] = { "fd", "group", "Passed descriptor", least = 5 },
   [19] = { "cred", "group", "Passed credentials", size = 12 },
   [20] = { nil, "time", "Own time", size = 8 },
+  [30] = { "secid", "uint32", "Passed security ID", size = 4 },
   [32] = { "state", "word", "State", size = 1 },
   [33] = { "holder", "group", "Holder", least = 13 },
 }
-local OPTION_MOST = 40
+
+local MAX_OPTION = 63 -- there are gaps in the table
 
 -- Fields that are a part of an option, bits of the flags, or computed.
 local OTHER = {
@@ -123,7 +125,7 @@ local function define(abbr, kind, title)
 end
 
 for _, row in ipairs(HEADER) do define(row[1], row[2], row[5]) end
-for i = 1, OPTION_MOST do
+for i = 1, MAX_OPTION do
   local row = OPTION[i]
   if row and row[1] and row[2] ~= "group" and row[2] ~= "word" then define(row[1], row[2], row[3]) end
 end

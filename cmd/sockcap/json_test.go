@@ -34,7 +34,7 @@ func fullPacket() pcapng.Packet {
 		FDs: []pcapng.FD{
 			{Num: 19, Kind: pcapng.FDFile, Name: "/\xfftc"}, {Num: pcapng.Unknown, Kind: pcapng.FDMemfd, Name: "m"}, {Num: 0, Kind: 99},
 		},
-		Cred: &pcapng.Cred{PID: 20, UID: 0, GID: 21}, State: pcapng.StateListening,
+		Cred: &pcapng.Cred{PID: 20, UID: 0, GID: 21}, SecID: 22, State: pcapng.StateListening,
 		Holders: []pcapng.Holder{{PID: 22, UID: 0, GID: 23, Comm: "h\xff"}, {PID: 25, UID: 26, GID: 27, Comm: "j"}, {Peer: true, PID: 24, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: "i"}},
 		Exe:     "/bin/\xfe", Cgroup: "/c\xfe", Container: "d\xfe", Pod: "p\xfe", Unit: "u\xfe", Data: []byte("\x00\x1b\x7f\u009b\n"),
 	}
@@ -166,6 +166,7 @@ func packetOf(t *testing.T, fields map[string]any) pcapng.Packet {
 	if fields["cred.pid"] != nil {
 		p.Cred = &pcapng.Cred{PID: number32("cred.pid", 0), UID: number32("cred.uid", 0), GID: number32("cred.gid", 0)}
 	}
+	p.SecID = number32("secid", 0)
 	nums, _ := take("fd.num").([]any)
 	kinds, _ := take("fd.kind").([]any)
 	names, _ := take("fd.name").([]any)

@@ -100,7 +100,7 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 		case "odd":
 			s.packets = oddPackets()
 			s.stats = capture.Stats{
-				Received: 20, LostRing: 1, LostMissed: 2, LostMap: 3, LostEvents: 4, Unreadable: 1,
+				Received: 20, LostRing: 1, LostMissed: 2, LostMap: 3, LostEvents: 4, LostPassed: 2, Unreadable: 1,
 				LostBytes: 4096, OrderUnsure: 1, SenderUnsure: 1, Self: 7,
 			}
 		case "flood":

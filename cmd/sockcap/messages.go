@@ -40,6 +40,7 @@ const (
 	markLost        = "bytes lost before"
 	markSkipped     = "bytes skipped before"
 	markCaptured    = "captured"
+	markDescriptor  = "fd"
 	markDescriptors = "fds"
 	markWaiting     = "waiting"
 	markSender      = "sender uncertain"
@@ -514,6 +515,7 @@ func causes(s capture.Stats) []string {
 		{s.LostMissed, "packet", "dropped because a hook did not run"},
 		{s.LostMap, "packet", "dropped because a kernel map was full"},
 		{s.LostEvents, "event", "lost (connect, close and the like)"},
+		{s.LostPassed, "note", "lost of what was passed along"},
 		{s.LostBytes, "byte", "missing from streams"},
 		{s.Unreadable, "packet", "with unreadable payload"},
 		{s.SenderUnsure, "packet", "with uncertain sender"},

@@ -198,6 +198,9 @@ func (d *details) sender(p *pcapng.Packet) {
 		d.dst = strconv.AppendUint(append(d.dst, " uid "...), uint64(c.UID), 10)
 		d.dst = strconv.AppendUint(append(d.dst, " gid "...), uint64(c.GID), 10)
 	}
+	if p.SecID != 0 {
+		d.number("security id ", uint64(p.SecID))
+	}
 }
 
 func (d *details) peer(p *pcapng.Packet) { d.endpoint("peer ", &p.Peer) }

@@ -114,6 +114,7 @@ func (o *object) rest(p *pcapng.Packet) {
 		o.count("cred.uid", uint64(c.UID))
 		o.count("cred.gid", uint64(c.GID))
 	}
+	o.number("secid", uint64(p.SecID))
 	o.known("state", p.State.String(), p.State != 0)
 	o.holders(p.Holders)
 	if !p.OwnTime.IsZero() {

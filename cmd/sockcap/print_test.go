@@ -252,7 +252,7 @@ func TestDetails(t *testing.T) {
 		`    descriptor 19 file "/\xfftc", descriptor ? memfd m, descriptor 0 99`,
 		`    held by "h\xff"[22] and j[25], peer held by i[24]`,
 		`    sender uid 3 gid 4 inode 9223372036854775808 thread "t\xfe"[2], exe "/bin/\xfe", cgroup "/c\xfe", container "d\xfe", pod "p\xfe",` +
-			` unit "u\xfe", netns 4026531840, time when read, credentials pid 20 uid 0 gid 21`,
+			` unit "u\xfe", netns 4026531840, time when read, credentials pid 20 uid 0 gid 21, security id 22`,
 		`    peer uid 7 gid 8 inode 9 thread p[6]`,
 		"",
 	}

@@ -197,7 +197,10 @@ func appendMarks(dst []byte, p *pcapng.Packet) []byte {
 	if p.Skipped > 0 {
 		dst = appendMark(dst, p.Skipped, markSkipped)
 	}
-	if p.FDCount > 0 {
+	switch {
+	case p.FDCount == 1:
+		dst = appendMark(dst, 1, markDescriptor)
+	case p.FDCount > 1:
 		dst = appendMark(dst, uint64(p.FDCount), markDescriptors)
 	}
 	if p.Stamp == pcapng.StampWaiting {

@@ -27,15 +27,16 @@ func datagramCases() []Case {
 
 // putMany sends messages of the given sizes by one sendmmsg.
 func (t *task) putMany(s *sock, a address, sizes []int) {
-	for i, x := range t.tryMany(s, a, sizes, -1) {
+	for i, x := range t.tryMany(s, a, sizes, -1, nil) {
 		if x.Done != x.Len {
 			fail("sendmmsg: message %d: %d of %d", i, x.Done, x.Len)
 		}
 	}
 }
 
-// tryMany does so with a bad address in the message number bad, if not -1.
-func (t *task) tryMany(s *sock, a address, sizes []int, bad int) []*Send {
+// tryMany does so with a bad address in the message number bad, if not -1, and
+// with control messages, if not nil.
+func (t *task) tryMany(s *sock, a address, sizes []int, bad int, controls [][]byte) []*Send {
 	m := make([]mmsghdr, len(sizes))
 	out := make([]*Send, len(sizes))
 	begin := now()
@@ -45,7 +46,11 @@ func (t *task) tryMany(s *sock, a address, sizes []int, bad int) []*Send {
 		if i == bad {
 			v[1].Base = nil
 		}
-		m[i].hdr = *header(v, a, nil)
+		var control []byte
+		if controls != nil {
+			control = controls[i]
+		}
+		m[i].hdr = *header(v, a, control)
 	}
 	n, err := sendmmsg(s.fd, m)
 	finish := now()
@@ -64,7 +69,7 @@ func (t *task) tryMany(s *sock, a address, sizes []int, bad int) []*Send {
 func dgramShortMany(e *Env) {
 	c := e.pair(unix.SOCK_DGRAM)
 	for range 3 {
-		sends := e.main.tryMany(c.client, nil, []int{21, 22, 23, 24}, 2)
+		sends := e.main.tryMany(c.client, nil, []int{21, 22, 23, 24}, 2, nil)
 		if sends[1].Done != 22 || sends[2].Done != Failed {
 			fail("sendmmsg went past the bad address")
 		}

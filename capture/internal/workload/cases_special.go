@@ -37,17 +37,32 @@ func scmRights(e *Env) {
 
 // readControl reads n bytes with what was passed along, and closes that.
 func (e *Env) readControl(s *sock, n int) {
+	if e.readAnyControl(s, n) == 0 {
+		fail("nothing was passed along")
+	}
+}
+
+// readAnyControl is readControl where there may be nothing; it returns the bytes
+// of control messages.
+func (e *Env) readAnyControl(s *sock, n int) int {
 	r := e.main.account(s)
 	p, control := make([]byte, n), make([]byte, 4096)
 	got, controlLen, _, _, err := unix.Recvmsg(s.fd, p, control, unix.MSG_CMSG_CLOEXEC)
 	check("recvmsg", err)
-	if controlLen == 0 {
-		fail("nothing was passed along")
-	}
-	messages, err := unix.ParseSocketControlMessage(control[:controlLen])
+	closePassed(control[:controlLen])
+	r.add(p[:got])
+	return controlLen
+}
+
+// closePassed closes the descriptors in control messages.
+func closePassed(control []byte) {
+	messages, err := unix.ParseSocketControlMessage(control)
 	check("control message", err)
 	for i := range messages {
-		if messages[i].Header.Type != unix.SCM_RIGHTS {
+		const scmPidfd = 4 // since v6.5: a pidfd of the sender
+		if t := messages[i].Header.Type; t == scmPidfd {
+			messages[i].Header.Type = unix.SCM_RIGHTS
+		} else if t != unix.SCM_RIGHTS {
 			continue
 		}
 		fds, err := unix.ParseUnixRights(&messages[i])
@@ -56,7 +71,6 @@ func (e *Env) readControl(s *sock, n int) {
 			check("close", unix.Close(fd))
 		}
 	}
-	r.add(p[:got])
 }
 
 func scmCredentials(e *Env) {

@@ -57,7 +57,9 @@ type Report struct {
 	LostBytes      uint64 // that records say are missing
 	MissingBytes   int    // that are missing
 	MissingUnits   int    // datagrams that are missing
-	Unpassed       int    // descriptors or credentials were passed, and the record has none
+	Told           int    // descriptors of which the record tells what they are
+	Unseen         int    // descriptors that were passed where a capture may not see it, and did not
+	Unnumbered     int    // descriptors whose number in the sender the record does not tell
 	StalePeers     int    // the peer's pid is that of who made the sockets, the other end having not sent yet
 	Orphans        int    // records without a receiver, which the garbage collector threw away
 	unread         []string

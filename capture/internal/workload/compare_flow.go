@@ -91,7 +91,8 @@ func (k *flowCheck) unitOf(records []*pcapng.Packet) {
 	}
 	for _, piece := range records {
 		k.checkOffset(piece, place)
-		k.checkRecord(piece, k.unitAt(at, length))
+		u := k.unitAt(at, length)
+		k.checkRecord(piece, u, place == k.starts[u] && k.f.Units[u].Off == 0)
 		place += int(piece.Len)
 	}
 	if !k.datagram && k.unitAt(at, length) != k.unitAt(at+max(length, 1)-1, 1) {

@@ -7,8 +7,9 @@ import (
 	"github.com/sockcap/sockcap/pcapng"
 )
 
-// checkRecord: what a record of the unit u says of itself.
-func (k *flowCheck) checkRecord(p *pcapng.Packet, u int) {
+// checkRecord: what a record of the unit u says of itself; first is the one that
+// begins a send.
+func (k *flowCheck) checkRecord(p *pcapng.Packet, u int, first bool) {
 	t := k.truth
 	unit := &k.f.Units[u]
 	x := &t.Sends[unit.Send]
@@ -24,26 +25,54 @@ func (k *flowCheck) checkRecord(p *pcapng.Packet, u int) {
 	if n := p.MessageLen; n != pcapng.Unknown && int(n) != x.Len && int(n) != x.Done && int(n) != unit.Len && !x.Pieces {
 		k.differ(k.i, false, "%s: message length %d, want %d of %d", describe(p), n, x.Done, x.Len)
 	}
-	k.checkPassed(p, x, unit)
+	k.checkPassed(p, x, first)
 	k.checkSender(p, x)
 	k.checkPeer(p, x)
 	k.checkStamp(p, x)
 	k.checkMessage(p, unit.Send)
 }
 
-// checkPassed: what was passed along. That a capture says nothing of it is
-// counted, not judged; what it says must be right.
-func (k *flowCheck) checkPassed(p *pcapng.Packet, x *Send, u *Unit) {
-	if u.Off > 0 || p.Continued || x.FDs < 0 && x.Cred == nil {
+// checkPassed: what was passed along, once, with the first byte of a send. A
+// descriptor's number in the sender is not always to be known, but never wrong.
+func (k *flowCheck) checkPassed(p *pcapng.Packet, x *Send, first bool) {
+	if !first || p.Continued {
+		if p.FDCount != 0 || len(p.FDs) != 0 {
+			k.differ(k.i, false, "%s: %d descriptors passed with what is no first byte", describe(p), p.FDCount)
+		}
 		return
 	}
-	switch {
-	case x.FDs > 0 && p.FDCount == 0, x.Cred != nil && p.Cred == nil:
-		k.report.Unpassed++
-	case x.FDs >= 0 && int(p.FDCount) != x.FDs:
+	if x.Hidden && p.FDCount == 0 {
+		k.report.Unseen += x.FDs
+		return
+	}
+	if x.FDs >= 0 && int(p.FDCount) != x.FDs {
 		k.differ(k.i, false, "%s: %d descriptors passed, want %d", describe(p), p.FDCount, x.FDs)
-	case x.Cred != nil && *p.Cred != *x.Cred:
-		k.differ(k.i, false, "%s: credentials %+v passed, want %+v", describe(p), *p.Cred, *x.Cred)
+	}
+	if x.Passed != nil {
+		k.checkDescriptors(p, x.Passed)
+	}
+	if x.Cred != nil && (p.Cred == nil || *p.Cred != *x.Cred) || x.NoCred && p.Cred != nil {
+		k.differ(k.i, false, "%s: credentials %+v passed, want %+v", describe(p), p.Cred, x.Cred)
+	}
+}
+
+// checkDescriptors: each of them is what it is.
+func (k *flowCheck) checkDescriptors(p *pcapng.Packet, want []pcapng.FD) {
+	if len(p.FDs) != len(want) {
+		k.differ(k.i, false, "%s: %d descriptors told of, want %d", describe(p), len(p.FDs), len(want))
+		return
+	}
+	for i, fd := range p.FDs {
+		k.report.Told++
+		switch {
+		case fd.Num == pcapng.Unknown && want[i].Num != pcapng.Unknown:
+			k.report.Unnumbered++
+		case fd.Num != want[i].Num:
+			k.differ(k.i, false, "%s: descriptor %d was %d in the sender, want %d", describe(p), i, fd.Num, want[i].Num)
+		}
+		if fd.Kind != want[i].Kind || fd.Name != want[i].Name {
+			k.differ(k.i, false, "%s: descriptor %d is %s %q, want %s %q", describe(p), i, fd.Kind, fd.Name, want[i].Kind, want[i].Name)
+		}
 	}
 }
 

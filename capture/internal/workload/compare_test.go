@@ -28,7 +28,10 @@ func perfect(t *Truth) []*pcapng.Packet {
 				}
 				p := &pcapng.Packet{Event: pcapng.EventData, Type: f.Type, Role: f.Role,
 					Path: f.Path, ConnID: uint64(f.Conn), Offset: sent[f.From], Message: uint64(u.Send + 1),
-					Len: uint32(n), MessageLen: uint32(x.Done), Data: data[:n], FDCount: uint32(max(x.FDs, 0))}
+					Len: uint32(n), MessageLen: uint32(x.Done), Data: data[:n]}
+				if first && u.Off == 0 {
+					p.FDCount, p.FDs, p.Cred = uint32(max(x.FDs, 0)), x.Passed, x.Cred
+				}
 				task := t.Tasks[x.Task]
 				p.Sender = pcapng.Endpoint{PID: task.PID, TID: task.TID, Comm: task.Comm, Thread: task.Thread,
 					UID: task.UID, GID: task.GID, Inode: f.From}
@@ -230,6 +233,55 @@ func TestCompareFailedSend(t *testing.T) {
 			t.Errorf("type %d: got %v, want wrong", typ, r)
 		}
 	}
+}
+
+// TestComparePassed: what was passed along, and nothing else, with the first
+// byte of its send. A number that is not known is counted.
+func TestComparePassed(t *testing.T) {
+	want := []pcapng.FD{{Num: 5, Kind: pcapng.FDFile, Name: "/f"}, {Num: 6, Kind: pcapng.FDPipe, Name: "17"}}
+	for _, c := range []struct {
+		name               string
+		do                 func(p, next *pcapng.Packet)
+		hidden             bool
+		want               Verdict
+		unnumbered, unseen int
+	}{
+		{"all", func(p, next *pcapng.Packet) {}, false, Exact, 0, 0},
+		{"number unknown", func(p, next *pcapng.Packet) { p.FDs[0].Num = pcapng.Unknown }, false, Exact, 1, 0},
+		{"number of another", func(p, next *pcapng.Packet) { p.FDs[0].Num = 6 }, false, Wrong, 0, 0},
+		{"name of another", func(p, next *pcapng.Packet) { p.FDs[1].Name = "18" }, false, Wrong, 0, 0},
+		{"kind of another", func(p, next *pcapng.Packet) { p.FDs[1].Kind = pcapng.FDSocket }, false, Wrong, 0, 0},
+		{"other order", func(p, next *pcapng.Packet) { p.FDs[0], p.FDs[1] = p.FDs[1], p.FDs[0] }, false, Wrong, 0, 0},
+		{"one missing", func(p, next *pcapng.Packet) { p.FDs = p.FDs[:1] }, false, Wrong, 0, 0},
+		{"all missing", func(p, next *pcapng.Packet) { p.FDCount, p.FDs = 0, nil }, false, Wrong, 0, 0},
+		{"all missing, may be", func(p, next *pcapng.Packet) { p.FDCount, p.FDs = 0, nil }, true, Exact, 0, 2},
+		{"one missing, all may be", func(p, next *pcapng.Packet) { p.FDCount, p.FDs = 1, p.FDs[:1] }, true, Wrong, 0, 0},
+		{"with the next", func(p, next *pcapng.Packet) { *next, p.FDCount, p.FDs = withPassed(*next, p), 0, nil }, false, Wrong, 0, 0},
+		{"with the next too", func(p, next *pcapng.Packet) { *next = withPassed(*next, p) }, false, Wrong, 0, 0},
+		{"others' credentials", func(p, next *pcapng.Packet) { p.Cred = &pcapng.Cred{PID: 1} }, false, Wrong, 0, 0},
+		{"no credentials", func(p, next *pcapng.Packet) { p.Cred = nil }, false, Wrong, 0, 0},
+		{"credentials with the next", func(p, next *pcapng.Packet) { next.Cred = p.Cred }, false, Wrong, 0, 0},
+	} {
+		truth := synthetic(pcapng.Stream)
+		packets := perfect(truth)
+		i := index5(packets)
+		x := &truth.Sends[packets[i].Message-1]
+		x.FDs, x.Passed, x.Hidden, x.Cred = len(want), want, c.hidden, &pcapng.Cred{PID: 7}
+		next := &truth.Sends[packets[i+1].Message-1]
+		next.FDs, next.NoCred = 0, true
+		packets[i].FDCount, packets[i].FDs, packets[i].Cred = 2, slices.Clone(want), &pcapng.Cred{PID: 7}
+		c.do(packets[i], packets[i+1])
+		r := Compare(truth, packets)
+		if r.Verdict != c.want || r.Unnumbered != c.unnumbered || r.Unseen != c.unseen {
+			t.Errorf("%s: %v, %d without number, %d unseen", c.name, r, r.Unnumbered, r.Unseen)
+		}
+	}
+}
+
+// withPassed is p with what is passed along with from.
+func withPassed(p pcapng.Packet, from *pcapng.Packet) pcapng.Packet {
+	p.FDCount, p.FDs = from.FDCount, from.FDs
+	return p
 }
 
 // TestCompareQueue: the order among the senders to one socket is checked too.

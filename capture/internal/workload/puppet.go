@@ -168,6 +168,16 @@ func (p *Puppet) Send(s End, data []byte, path string) (int, error) {
 	return r.N, err
 }
 
+// SendWith sends data and passes descriptors along.
+func (p *Puppet) SendWith(s End, data []byte, passed ...End) (int, error) {
+	c := puppetCall{Op: "send with", FD: s.FD, Data: data}
+	for _, e := range passed {
+		c.Sizes = append(c.Sizes, e.FD)
+	}
+	r, err := p.call(c)
+	return r.N, err
+}
+
 // Receive reads at most n bytes, or one message.
 func (p *Puppet) Receive(s End, n int) ([]byte, error) {
 	r, err := p.call(puppetCall{Op: "receive", FD: s.FD, Count: n})

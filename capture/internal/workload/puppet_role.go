@@ -60,6 +60,8 @@ func (c *puppetCall) do() (r puppetResult, err error) {
 		err = unix.Close(c.FD)
 	case "send":
 		r.N, err = sendto(c.FD, c.Data, unix.MSG_NOSIGNAL, c.Address)
+	case "send with":
+		r.N, err = sendMessage(1, nil, unix.UnixRights(c.Sizes...))(c.FD, c.Data)
 	case "receive":
 		r.Data = make([]byte, c.Count)
 		r.N, err = receiveErr(&sock{fd: c.FD}, r.Data, 0)

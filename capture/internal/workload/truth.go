@@ -51,8 +51,11 @@ type Send struct {
 
 	Data []byte // what was sent where the seed does not tell (see Content): as it was received
 
-	FDs  int          // descriptors passed with it, -1: not checked
-	Cred *pcapng.Cred // credentials passed with it, nil: not checked
+	FDs    int          // descriptors passed with it, -1: not checked
+	Passed []pcapng.FD  // what they are, nil: not checked
+	Hidden bool         // they may be unseen: the reader splices, or the kernel had no room
+	Cred   *pcapng.Cred // credentials passed with it, nil: not checked
+	NoCred bool         // none are passed
 }
 
 // Failed is Send.Done of a send of which nothing was queued.

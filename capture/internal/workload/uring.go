@@ -158,7 +158,10 @@ func (r *ring) close() error {
 }
 
 // send is the way to send by operation op, on the registered file.
-func (r *ring) send(op uint8, flags uint8) how {
+func (r *ring) send(op uint8, flags uint8) how { return r.sendWith(nil, op, flags) }
+
+// sendWith is the same with control data, for opSendmsg.
+func (r *ring) sendWith(control []byte, op uint8, flags uint8) how {
 	return func(_ int, p []byte) (int, error) {
 		var pin runtime.Pinner
 		defer pin.Unpin()
@@ -174,8 +177,11 @@ func (r *ring) send(op uint8, flags uint8) how {
 		case opWritev:
 			q.addr, q.len, q.off = uint64(uintptr(unsafe.Pointer(&v[0]))), uint32(len(v)), ^uint64(0)
 		case opSendmsg:
-			m := header(v, nil, nil)
+			m := header(v, nil, control)
 			pin.Pin(m)
+			if control != nil {
+				pin.Pin(&control[0])
+			}
 			q.addr, q.len = uint64(uintptr(unsafe.Pointer(m))), 1
 		}
 		return r.do(q)
