@@ -9,6 +9,7 @@
 #include "origins.h"
 #include "waiting.h"
 #include "preempt.h"
+#include "path.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 

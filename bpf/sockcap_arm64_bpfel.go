@@ -38,6 +38,7 @@ const (
 	sockcapMapUnits                         = "units"
 	sockcapMapUsed                          = "used"
 	sockcapMapWaits                         = "waits"
+	sockcapMapWalks                         = "walks"
 	sockcapMapWriters                       = "writers"
 	sockcapProgEnterClose                   = "enter_close"
 	sockcapProgEnterPwritev2                = "enter_pwritev2"
@@ -126,6 +127,7 @@ const (
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
 	sockcapVarArmed                         = "armed"
+	sockcapVarBlankWalk                     = "blank_walk"
 	sockcapVarBlankWriters                  = "blank_writers"
 	sockcapVarCalibrateBase                 = "calibrate_base"
 	sockcapVarCalibrateFrom                 = "calibrate_from"
@@ -330,6 +332,7 @@ type sockcapMapSpecs struct {
 	Units       *ebpf.MapSpec `ebpf:"units"`
 	Used        *ebpf.MapSpec `ebpf:"used"`
 	Waits       *ebpf.MapSpec `ebpf:"waits"`
+	Walks       *ebpf.MapSpec `ebpf:"walks"`
 	Writers     *ebpf.MapSpec `ebpf:"writers"`
 }
 
@@ -341,6 +344,7 @@ type sockcapVariableSpecs struct {
 	AllocPointerAt     *ebpf.VariableSpec `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.VariableSpec `ebpf:"alloc_site_at"`
 	Armed              *ebpf.VariableSpec `ebpf:"armed"`
+	BlankWalk          *ebpf.VariableSpec `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.VariableSpec `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.VariableSpec `ebpf:"calibrate_base"`
 	CalibrateFrom      *ebpf.VariableSpec `ebpf:"calibrate_from"`
@@ -434,6 +438,7 @@ type sockcapMaps struct {
 	Units       *ebpf.Map `ebpf:"units"`
 	Used        *ebpf.Map `ebpf:"used"`
 	Waits       *ebpf.Map `ebpf:"waits"`
+	Walks       *ebpf.Map `ebpf:"walks"`
 	Writers     *ebpf.Map `ebpf:"writers"`
 }
 
@@ -461,6 +466,7 @@ func (m *sockcapMaps) Close() error {
 		m.Units,
 		m.Used,
 		m.Waits,
+		m.Walks,
 		m.Writers,
 	)
 }
@@ -473,6 +479,7 @@ type sockcapVariables struct {
 	AllocPointerAt     *ebpf.Variable `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.Variable `ebpf:"alloc_site_at"`
 	Armed              *ebpf.Variable `ebpf:"armed"`
+	BlankWalk          *ebpf.Variable `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.Variable `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.Variable `ebpf:"calibrate_base"`
 	CalibrateFrom      *ebpf.Variable `ebpf:"calibrate_from"`
