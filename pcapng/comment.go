@@ -37,6 +37,9 @@ func AppendComment(dst []byte, p *Packet) []byte {
 	}
 	dst = appendKnownNumber(dst, " errno=", p.Errno)
 	dst = appendKnownNumber(dst, " fd.count=", p.FDCount)
+	if p.ContainerName != "" {
+		return appendKnownName(dst, " container.name=", p.ContainerName)
+	}
 	return appendKnownName(dst, " container=", p.Container)
 }
 

@@ -32,6 +32,8 @@ func TestComment(t *testing.T) {
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd reader.pid=2500 reader.comm=worker`},
 		{with(func(p *Packet) { p.Event, p.Errno, p.Peer = EventRefused, 111, Endpoint{} }),
 			`pid=27806 comm=docker path=/run/docker.sock event=refused errno=111`},
+		{with(func(p *Packet) { p.Container, p.ContainerName = "c0ffee", "web 1" }),
+			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd container.name="web 1"`},
 		{with(func(p *Packet) { p.FDCount, p.Container = 2, "c0ffee" }),
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd fd.count=2 container=c0ffee`},
 		{with(func(p *Packet) { p.Peer.Comm = "\x1b[2J\u009b\u202e\xff\"=" }),
@@ -85,6 +87,9 @@ func TestCommentFits(t *testing.T) {
 		s := strings.Repeat(unit, math.MaxUint16)
 		p := full()
 		p.Sender.Comm, p.Sender.Thread, p.Peer.Comm, p.Path, p.Reader.Comm, p.Container = s, s, s, s, s, s
+		p.ContainerName = ""
+		checkComment(t, p)
+		p.ContainerName = s
 		checkComment(t, p)
 	}
 }
@@ -112,7 +117,7 @@ func checkComment(t *testing.T, p *Packet) {
 	}
 	for key, name := range map[string]string{
 		"comm": p.Sender.Comm, "path": p.Path, "thread": p.Sender.Thread, "peer.comm": p.Peer.Comm,
-		"reader.comm": reader.Comm, "container": p.Container,
+		"reader.comm": reader.Comm, "container": p.Container, "container.name": p.ContainerName,
 	} {
 		got, ok := values[key]
 		if ok && got != name && (len(name) <= maxCommentName || len(got) < maxCommentName-3 || !strings.HasPrefix(name, got)) {

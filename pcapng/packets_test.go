@@ -28,6 +28,10 @@ func full() *Packet {
 		FDs:  []FD{{Num: 5, Kind: FDFile, Name: "/etc/motd"}, {Num: Unknown, Kind: FDPidfd}},
 		Cred: &Cred{PID: 401, UID: 402, GID: 403},
 		Exe:  "/usr/bin/a", Cgroup: "/system.slice/a.service", Container: "c0ffee", Pod: "pod", Unit: "a.service",
+		ContainerName: "a web\x07", NSPID: 7, Cmdline: "a\x00-b\x00\xff",
+		PeerPlace: Place{
+			Exe: "/usr/bin/p", Cgroup: "/system.slice/p.service", Container: "facade", ContainerName: "p\n", Pod: "ns/p", Unit: "p.service",
+		},
 		Data: []byte("seventeen bytes.."),
 	}
 }

@@ -48,6 +48,16 @@ const (
 	optFD         = 18
 	optCred       = 19
 	optOwnTime    = 20
+
+	optContainerName     = 21
+	optNSPID             = 22
+	optCmdline           = 23
+	optPeerExe           = 24
+	optPeerCgroup        = 25
+	optPeerContainer     = 26
+	optPeerContainerName = 27
+	optPeerUnit          = 28
+	optPeerPod           = 29
 )
 
 // AppendRecordHeader appends the header of p's record, options included; the
@@ -92,8 +102,10 @@ func fit(p Packet, over int) Packet {
 		over -= 4 + 5 + len(p.FDs[n].Name)
 		p.FDs = p.FDs[:n]
 	}
+	peer := &p.PeerPlace
 	names := []*string{
-		&p.Cgroup, &p.Exe, &p.Unit, &p.Pod, &p.Container, &p.Peer.Thread, &p.Sender.Thread,
+		&p.Cmdline, &peer.Exe, &peer.Cgroup, &peer.Unit, &peer.Pod, &peer.ContainerName, &peer.Container,
+		&p.Cgroup, &p.Exe, &p.Unit, &p.Pod, &p.ContainerName, &p.Container, &p.Peer.Thread, &p.Sender.Thread,
 	}
 	if p.Reader != nil {
 		reader := *p.Reader
@@ -183,7 +195,20 @@ func appendOptions(dst []byte, p *Packet) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.UID)
 		dst = binary.BigEndian.AppendUint32(dst, c.GID)
 	}
-	return dst
+	return appendProcesses(dst, p)
+}
+
+// appendProcesses appends what else is known of the two processes.
+func appendProcesses(dst []byte, p *Packet) []byte {
+	dst = appendOptionString(dst, optContainerName, p.ContainerName)
+	dst = appendOption32(dst, optNSPID, p.NSPID)
+	dst = appendOptionString(dst, optCmdline, p.Cmdline)
+	dst = appendOptionString(dst, optPeerExe, p.PeerPlace.Exe)
+	dst = appendOptionString(dst, optPeerCgroup, p.PeerPlace.Cgroup)
+	dst = appendOptionString(dst, optPeerContainer, p.PeerPlace.Container)
+	dst = appendOptionString(dst, optPeerContainerName, p.PeerPlace.ContainerName)
+	dst = appendOptionString(dst, optPeerUnit, p.PeerPlace.Unit)
+	return appendOptionString(dst, optPeerPod, p.PeerPlace.Pod)
 }
 
 func appendOptionHead(dst []byte, kind uint16, size int) []byte {
