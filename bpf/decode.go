@@ -18,6 +18,7 @@ const (
 	KindReader   Kind = 6
 	KindDoubt    Kind = 7
 	KindLife     Kind = 8
+	KindProcess  Kind = 10
 )
 
 // The flags of a Data, as enum data_flags.
@@ -44,6 +45,7 @@ type Task struct {
 	Pid, Tid, Uid, Gid uint32
 	Comm               [CommLen]byte // of the thread group's leader
 	Thread             [CommLen]byte // of the thread itself
+	Process            uint32        // with Pid: of which [Process], 0 if unknown
 }
 
 // Data is struct data_event: a piece of one queued unit. Times are ns of
@@ -67,8 +69,10 @@ type Data struct {
 	At         uint32
 	ReaderPid  uint32
 	ReaderTid  uint32
-	Task       Task
 	ReaderComm [CommLen]byte
+	Task       Task
+
+	ReaderProcess uint32 // as Task.Process
 }
 
 // Socket is struct socket_event: a socket seen for the first time, or anew
@@ -114,7 +118,7 @@ type Reader struct {
 	Receiver uint64
 	Tid      uint32
 	Comm     [CommLen]byte
-	Pad2     uint32
+	Process  uint32 // as Task.Process
 }
 
 // Doubt is struct doubt_event: a task was inside a send unseen, so who sent
@@ -153,13 +157,12 @@ type Life struct {
 	Peer       uint64
 	Task       Task
 	Address    [AddressLen]byte
-	Pad        uint32
 }
 
 // The sizes of the structs above in event.h; the layout test holds them to
 // the object's BTF.
 const (
-	dataSize   = 168
+	dataSize   = 176
 	socketSize = 176
 	unitSize   = 48
 	readerSize = 48
@@ -178,6 +181,7 @@ type Event struct {
 	Reader  Reader
 	Doubt   Doubt
 	Life    Life
+	Process Process
 }
 
 // Error is this package's error: a record that is none of ours.
@@ -214,6 +218,8 @@ func Decode(e *Event, record []byte) error {
 		want = doubtSize
 	case KindLife:
 		want = lifeSize
+	case KindProcess:
+		want = processSize
 	}
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
@@ -237,6 +243,8 @@ func Decode(e *Event, record []byte) error {
 		e.Doubt.decode(&c)
 	case KindLife:
 		e.Life.decode(&c)
+	case KindProcess:
+		return e.Process.decode(&c)
 	default:
 		e.Unit.decode(&c)
 	}
@@ -277,6 +285,7 @@ func (t *Task) decode(c *cursor) {
 	t.Pid, t.Tid, t.Uid, t.Gid = c.u32(), c.u32(), c.u32(), c.u32()
 	c.bytes(t.Comm[:])
 	c.bytes(t.Thread[:])
+	t.Process = c.u32()
 }
 
 // Every packet comes this way: of an array whose size is known, no place needs
@@ -288,9 +297,10 @@ func (d *Data) decode(b *[dataSize]byte) {
 	d.Sender, d.Receiver, d.Offset = le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])
 	d.Index, d.Queued, d.Lost, d.Skipped = le.Uint64(b[56:]), le.Uint64(b[64:]), le.Uint64(b[72:]), le.Uint64(b[80:])
 	d.Total, d.At, d.ReaderPid, d.ReaderTid = le.Uint32(b[88:]), le.Uint32(b[92:]), le.Uint32(b[96:]), le.Uint32(b[100:])
-	d.Task.Pid, d.Task.Tid, d.Task.Uid, d.Task.Gid = le.Uint32(b[104:]), le.Uint32(b[108:]), le.Uint32(b[112:]), le.Uint32(b[116:])
-	d.Task.Comm, d.Task.Thread = [CommLen]byte(b[120:136]), [CommLen]byte(b[136:152])
-	d.ReaderComm = [CommLen]byte(b[152:168])
+	d.ReaderComm = [CommLen]byte(b[104:120])
+	d.Task.Pid, d.Task.Tid, d.Task.Uid, d.Task.Gid = le.Uint32(b[120:]), le.Uint32(b[124:]), le.Uint32(b[128:]), le.Uint32(b[132:])
+	d.Task.Comm, d.Task.Thread, d.Task.Process = [CommLen]byte(b[136:152]), [CommLen]byte(b[152:168]), le.Uint32(b[168:])
+	d.ReaderProcess = le.Uint32(b[172:])
 }
 
 func (s *Socket) decode(c *cursor) {
@@ -312,7 +322,7 @@ func (r *Reader) decode(c *cursor) {
 	c.bytes(r.Pad[:])
 	r.Pid, r.Time, r.Receiver, r.Tid = c.u32(), c.u64(), c.u64(), c.u32()
 	c.bytes(r.Comm[:])
-	r.Pad2 = c.u32()
+	r.Process = c.u32()
 }
 
 func (d *Doubt) decode(c *cursor) {
@@ -326,6 +336,5 @@ func (l *Life) decode(c *cursor) {
 	l.Time, l.Socket, l.Peer = c.u64(), c.u64(), c.u64()
 	l.Task.decode(c)
 	c.bytes(l.Address[:])
-	l.Pad = c.u32()
 	l.AddressLen = min(l.AddressLen, AddressLen)
 }

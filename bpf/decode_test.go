@@ -19,13 +19,14 @@ func TestLayout(t *testing.T) {
 		size int
 		typ  reflect.Type
 	}{
-		{"task_id", 48, reflect.TypeFor[Task]()},
+		{"task_id", 52, reflect.TypeFor[Task]()},
 		{"data_event", dataSize, reflect.TypeFor[Data]()},
 		{"socket_event", socketSize, reflect.TypeFor[Socket]()},
 		{"unit_event", unitSize, reflect.TypeFor[Unit]()},
 		{"reader_event", readerSize, reflect.TypeFor[Reader]()},
 		{"doubt_event", doubtSize, reflect.TypeFor[Doubt]()},
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
+		{"process_event", processSize, reflect.TypeFor[ProcessHead]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {
@@ -141,7 +142,7 @@ func checkFields(t *testing.T, v reflect.Value, record []byte, base uintptr) {
 
 // FuzzDecode: no record makes the decoder panic or read beyond it.
 func FuzzDecode(f *testing.F) {
-	for kind := range byte(10) {
+	for kind := range byte(12) {
 		f.Add([]byte{kind})
 		f.Add(append([]byte{kind}, make([]byte, 300)...))
 	}

@@ -41,6 +41,8 @@ struct end {
 	__u32 reader_tid;
 	__u32 untold; /* user space does not know of that reader */
 	char reader_comm[COMM_LEN];
+	__u32 reader_process; /* as task_id.process */
+	__u32 pad;
 };
 
 struct {
@@ -213,6 +215,7 @@ __attribute__((noinline)) int learn_end(__u64 key)
 		fresh.reader = known->reader;
 		fresh.reader_tid = known->reader_tid;
 		fresh.untold = known->untold;
+		fresh.reader_process = known->reader_process;
 		__builtin_memcpy(fresh.reader_comm, known->reader_comm,
 				 COMM_LEN);
 	} else if (st->reader || st->consumed) {
@@ -279,12 +282,13 @@ static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 
 /* Notes who has read a socket. */
 static __always_inline void set_reader(struct end *end, const char *comm,
-				       bool told)
+				       __u32 process, bool told)
 {
 	const __u64 *new = (const void *)comm, *old = (void *)end->reader_comm;
 	__u64 id = bpf_get_current_pid_tgid();
 
-	if (end->reader == id >> 32 && old[0] == new[0] && old[1] == new[1]) {
+	if (end->reader == id >> 32 && end->reader_process == process &&
+	    old[0] == new[0] && old[1] == new[1]) {
 		if (told)
 			end->untold = 0;
 		return;
@@ -293,6 +297,7 @@ static __always_inline void set_reader(struct end *end, const char *comm,
 	end->reader = id >> 32;
 	end->reader_tid = (__u32)id;
 	end->untold = !told;
+	end->reader_process = process;
 	__builtin_memcpy(end->reader_comm, comm, COMM_LEN);
 	*(volatile __u32 *)&end->version += 1;
 }

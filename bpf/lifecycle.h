@@ -5,6 +5,7 @@
 #include "family.h"
 #include "filter.h"
 #include "message.h"
+#include "process.h"
 
 /*
  * What happens to sockets besides data: connect, accept, listen, shutdown,
@@ -43,8 +44,9 @@ static __always_inline int put_life(enum life_what what, __u8 type,
 				    __u64 number, __u64 peer,
 				    struct life_call *call, __u32 error)
 {
+	/* Who drains a closed socket is of no interest. */
+	__u32 n, process = what == LIFE_DRAINED ? 0 : current_process();
 	struct life_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	__u32 n;
 
 	if (!e) {
 		count(LOSS_LIFE, 1);
@@ -59,6 +61,7 @@ static __always_inline int put_life(enum life_what what, __u8 type,
 	e->socket = number;
 	e->peer = peer;
 	fill_task(&e->task);
+	e->task.process = process;
 	if (call && call->len > sizeof(__u16)) {
 		n = call->len - sizeof(__u16);
 		if (n > ADDRESS_LEN)

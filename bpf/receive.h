@@ -206,17 +206,20 @@ static __always_inline void note_reader(struct socket_state *receiver,
 	__u64 id = bpf_get_current_pid_tgid();
 	struct reader_event *e;
 	struct end *end;
+	__u32 process;
 
 	if (receiver->reader == id >> 32)
 		return;
+	process = current_process();
 	e = new_reader(receiver->number, id >> 32, (__u32)id);
 	if (!e)
 		return;
 	receiver->reader = id >> 32;
 	fill_comm(e->comm);
+	e->process = process;
 	end = filtering ? known_end(sock, receiver) : NULL;
 	if (end)
-		set_reader(end, e->comm, true);
+		set_reader(end, e->comm, process, true);
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
@@ -231,6 +234,7 @@ static __always_inline void tell_reader(struct end *end)
 	if (!e)
 		return;
 	__builtin_memcpy(e->comm, end->reader_comm, COMM_LEN);
+	e->process = end->reader_process;
 	end->untold = 0;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
@@ -294,6 +298,7 @@ struct freed {
 	struct receiver to;
 	__u8 type;
 	__u16 flags;
+	__u32 reader; /* its process */
 };
 
 static __always_inline void fill_freed(struct data_event *e, struct freed *f)
@@ -321,6 +326,7 @@ static __always_inline void fill_freed(struct data_event *e, struct freed *f)
 
 		e->reader_pid = id >> 32;
 		e->reader_tid = (__u32)id;
+		e->reader_process = f->reader;
 		fill_comm(e->reader_comm);
 	}
 	__sync_fetch_and_add(&sender->sent, e->total);
@@ -333,7 +339,7 @@ static __always_inline void keep_reader(struct data_event *e, struct end *to,
 	if (!filtering || !to)
 		return;
 	if (e->reader_pid)
-		set_reader(to, e->reader_comm, wanted);
+		set_reader(to, e->reader_comm, e->reader_process, wanted);
 	else if (wanted)
 		tell_reader(to);
 }
@@ -355,7 +361,6 @@ static __noinline int take_unit(struct freed *f)
 {
 	struct socket_state *receiver = f->to.state;
 	struct sk_buff *skb = f->skb;
-	__u64 key = (__u64)f->skb;
 	struct data_event *e;
 	struct waiting *w;
 	struct job job;
@@ -371,7 +376,7 @@ static __noinline int take_unit(struct freed *f)
 		keep_reader(e, f->to.end, false);
 		return leave_unit(e, f);
 	}
-	w = bpf_map_lookup_elem(&waits, &key); /* after consumed has grown */
+	w = bpf_map_lookup_elem(&waits, &f->skb); /* after consumed has grown */
 	if (w && w->shown && receiver && w->receiver == receiver->number &&
 	    w->index == e->index && (w->settled || !claim_shown(w->shown))) {
 		put_unit_event(EVENT_CONSUMED, e->type, e->flags, w->shown,
@@ -385,7 +390,7 @@ static __noinline int take_unit(struct freed *f)
 			leave_unit(e, f);
 	}
 	if (w)
-		bpf_map_delete_elem(&waits, &key);
+		bpf_map_delete_elem(&waits, &f->skb);
 	return done;
 }
 
@@ -417,6 +422,8 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 					 end_of((__u64)from, sender);
 	find_receiver(&f.to, from, f.type, sender, f.origin, by, released);
 	f.flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
+	if (f.flags & DATA_READ)
+		f.reader = current_process();
 	if (gc_reorders && by == BY_KFREE && !released)
 		sender->disordered = 1;
 	if (by == BY_KFREE && !released)

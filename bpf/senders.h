@@ -2,6 +2,7 @@
 #ifndef SOCKCAP_SENDERS_H
 #define SOCKCAP_SENDERS_H
 
+#include "process.h"
 #include "send.h"
 
 /*
@@ -135,11 +136,15 @@ static __always_inline void remember_task(__u64 id)
 {
 	struct task_id *known = bpf_map_lookup_elem(&tasks, &id), task = {};
 
+	__u32 process = current_process();
+
 	if (known) {
 		fill_task(known);
+		known->process = process;
 		return;
 	}
 	fill_task(&task);
+	task.process = process;
 	bpf_map_update_elem(&tasks, &id, &task, BPF_ANY);
 }
 

@@ -19,6 +19,7 @@ const struct unit_event *layout_unit;
 const struct reader_event *layout_reader;
 const struct doubt_event *layout_doubt;
 const struct life_event *layout_life;
+const struct process_event *layout_process;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets

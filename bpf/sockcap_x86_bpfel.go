@@ -35,6 +35,7 @@ const (
 	sockcapMapSendings                      = "sendings"
 	sockcapMapSockets                       = "sockets"
 	sockcapMapTasks                         = "tasks"
+	sockcapMapTold                          = "told"
 	sockcapMapUnits                         = "units"
 	sockcapMapUsed                          = "used"
 	sockcapMapWaits                         = "waits"
@@ -153,11 +154,13 @@ const (
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
 	sockcapVarLayoutDoubt                   = "layout_doubt"
 	sockcapVarLayoutLife                    = "layout_life"
+	sockcapVarLayoutProcess                 = "layout_process"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSocket                  = "layout_socket"
 	sockcapVarLayoutUnit                    = "layout_unit"
 	sockcapVarNameSeed                      = "name_seed"
 	sockcapVarNextMessage                   = "next_message"
+	sockcapVarNextProcess                   = "next_process"
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
 	sockcapVarNothing                       = "nothing"
@@ -329,6 +332,7 @@ type sockcapMapSpecs struct {
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
 	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
+	Told        *ebpf.MapSpec `ebpf:"told"`
 	Units       *ebpf.MapSpec `ebpf:"units"`
 	Used        *ebpf.MapSpec `ebpf:"used"`
 	Waits       *ebpf.MapSpec `ebpf:"waits"`
@@ -370,11 +374,13 @@ type sockcapVariableSpecs struct {
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
+	LayoutProcess      *ebpf.VariableSpec `ebpf:"layout_process"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.VariableSpec `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
 	NameSeed           *ebpf.VariableSpec `ebpf:"name_seed"`
 	NextMessage        *ebpf.VariableSpec `ebpf:"next_message"`
+	NextProcess        *ebpf.VariableSpec `ebpf:"next_process"`
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
 	Nothing            *ebpf.VariableSpec `ebpf:"nothing"`
@@ -435,6 +441,7 @@ type sockcapMaps struct {
 	Sendings    *ebpf.Map `ebpf:"sendings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
 	Tasks       *ebpf.Map `ebpf:"tasks"`
+	Told        *ebpf.Map `ebpf:"told"`
 	Units       *ebpf.Map `ebpf:"units"`
 	Used        *ebpf.Map `ebpf:"used"`
 	Waits       *ebpf.Map `ebpf:"waits"`
@@ -463,6 +470,7 @@ func (m *sockcapMaps) Close() error {
 		m.Sendings,
 		m.Sockets,
 		m.Tasks,
+		m.Told,
 		m.Units,
 		m.Used,
 		m.Waits,
@@ -505,11 +513,13 @@ type sockcapVariables struct {
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`
 	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
+	LayoutProcess      *ebpf.Variable `ebpf:"layout_process"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSocket       *ebpf.Variable `ebpf:"layout_socket"`
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`
 	NameSeed           *ebpf.Variable `ebpf:"name_seed"`
 	NextMessage        *ebpf.Variable `ebpf:"next_message"`
+	NextProcess        *ebpf.Variable `ebpf:"next_process"`
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
 	Nothing            *ebpf.Variable `ebpf:"nothing"`

@@ -80,6 +80,9 @@ type Session struct {
 	appear  appearances
 	clock   clock
 	sockets *sockets
+
+	processes *processes
+
 	units   *assembler
 	order   order
 	packet  pcapng.Packet // being filled
@@ -120,7 +123,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths),
 		filter: newExprFilter(o.Filter),
 		self:   uint32(os.Getpid()),
-		clock:  newClock(), sockets: newSockets(),
+		clock:  newClock(), sockets: newSockets(), processes: newProcesses(),
 		waiting: waiting{shown: newGenerations[uint64, shownUnit](maxWaiting)},
 	}
 	if progs.filter.names() && progs.filter.keep != nil {
@@ -247,6 +250,8 @@ func (s *Session) take(e *bpf.Event) error {
 	case bpf.KindDoubt:
 		s.sockets.of(e.Doubt.Sender).doubted = e.Doubt.Time
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
+	case bpf.KindProcess:
+		s.processes.tell(&e.Process)
 	case bpf.KindLife:
 		s.newest = max(s.newest, int64(e.Life.Time))
 		s.live(&e.Life)
@@ -403,10 +408,14 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 		}
 	}
 	if h.ReaderPid != 0 {
-		to.read(&bpf.Reader{Pid: h.ReaderPid, Tid: h.ReaderTid, Comm: h.ReaderComm})
+		to.read(&bpf.Reader{Pid: h.ReaderPid, Tid: h.ReaderTid, Comm: h.ReaderComm, Process: h.ReaderProcess})
 		p.Reader = &pcapng.Endpoint{PID: h.ReaderPid, TID: h.ReaderTid, Comm: to.readerComm}
 	}
 	p.Peer = s.sockets.peer(from, to)
+	if h.Flags&bpf.DataNoSender == 0 {
+		from.user = processKey{h.Task.Pid, h.Task.Process}
+	}
+	s.identify(p, &h.Task, from, to)
 	switch {
 	case h.Flags&bpf.DataRead != 0:
 		p.Stamp = pcapng.StampRead

@@ -37,6 +37,9 @@ type socket struct {
 	oldest     int    // of these, where a further task's goes when there are maxSends
 	peerComm   string
 	peerPID    uint32 // whose name peerComm is
+	peerIs     lookedUp
+	peerAt     uint64     // boot time when the kernel side told of that pid
+	user       processKey // who sent on it last, or did anything but read
 	wanted     verdict
 	nowhere    *socket // stands for receivers that are not known
 
@@ -111,6 +114,9 @@ func (t *sockets) learn(info *bpf.Socket) *socket {
 	s := t.of(info.Socket)
 	if info.Inode == 0 {
 		info.Inode = s.info.Inode // closed since
+	}
+	if info.PeerPid != s.info.PeerPid {
+		s.peerAt = info.Time
 	}
 	s.info = *info
 	s.path = snapshot.Address(info.Address[:info.AddressLen])
