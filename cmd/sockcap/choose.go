@@ -94,7 +94,7 @@ func isCommand(words []string) bool {
 
 // filterLive hands the filter on to the capture.
 func (f *flags) filterLive() error {
-	if what := f.filter.Uses("cgroup", "container", "fds", "snapshot", "lost"); what != "" {
+	if what := f.filter.Uses("fds", "snapshot", "lost"); what != "" {
 		return errNotLive(what)
 	}
 	f.chooseLive()
