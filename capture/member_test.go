@@ -55,6 +55,9 @@ func member(role, path string) error {
 	case "inherits":
 		return serveInherited(3, 4)
 	}
+	if done, err := postman(role, path); done {
+		return err
+	}
 	if name, ok := strings.CutPrefix(role, "as:"); ok {
 		return say(path, name)
 	}
