@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,33 @@ func TestIdentifyAllocates(t *testing.T) {
 	if p.Exe != "/bin/a" || p.PeerPlace.Exe != "/bin/b" || p.PeerPlace.Unit != "b.service" {
 		t.Errorf("%+v", p)
 	}
+}
+
+// BenchmarkTold: what it costs to hear of a process, and what all that are
+// remembered take, with names of the usual length.
+func BenchmarkTold(b *testing.B) {
+	id := strings.Repeat("0123456789abcdef", 4)
+	told := make([]*bpf.Process, 1000)
+	for i := range told {
+		told[i] = toldOf(uint32(i), 0, "/usr/lib/postgresql/15/bin/postgres", "/system.slice/docker-"+id+".scope")
+		told[i].Args = []byte(fmt.Sprintf("postgres: 15/main: user database 127.0.0.1(%d) idle", i))
+	}
+	ps := newProcesses()
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	b.ReportAllocs()
+	for i := range b.N {
+		p := told[i%len(told)]
+		p.Number = uint32(i)
+		ps.tell(p)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(heap()-before)/1e6, "MB")
+	b.ReportMetric(float64(len(ps.told.young)+len(ps.told.old)), "remembered")
+	runtime.KeepAlive(ps)
 }
