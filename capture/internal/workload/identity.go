@@ -19,14 +19,20 @@ type Identity struct {
 	Cgroups string // /proc/self/cgroup: a line for each hierarchy
 }
 
+// initialCgroups names the initial cgroup namespace: PROC_CGROUP_INIT_INO of
+// include/linux/proc_ns.h. In another one paths begin elsewhere.
+const initialCgroups = "cgroup:[4026531835]"
+
 // ownIdentity is this process's.
 func ownIdentity() Identity {
 	i := Identity{OwnPID: uint32(unix.Getpid())}
 	i.Exe, _ = os.Readlink("/proc/self/exe") // not after setuid
 	text, _ := os.ReadFile("/proc/self/cmdline")
 	i.Cmdline = string(text)
-	text, _ = os.ReadFile("/proc/self/cgroup")
-	i.Cgroups = string(text)
+	if ns, err := os.Readlink("/proc/self/ns/cgroup"); err == nil && ns == initialCgroups {
+		text, _ = os.ReadFile("/proc/self/cgroup")
+		i.Cgroups = string(text)
+	}
 	return i
 }
 
