@@ -29,7 +29,7 @@ const (
 	CountEarly                    // units taken before all programs were in place
 	CountFiltered                 // units that the filter left out
 	CountRefused                  // notes of the filter for which a map had no room
-	LossLife                      // life-cycle events that found the ring buffer full
+	LossLife                      // events that are no data and found the ring buffer full
 	LossPassed                    // of what was passed along: no room in ring buffer or map
 )
 

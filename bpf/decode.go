@@ -18,6 +18,7 @@ const (
 	KindReader   Kind = 6
 	KindDoubt    Kind = 7
 	KindLife     Kind = 8
+	KindProcess  Kind = 10
 	KindSent     Kind = 12
 	KindPassed   Kind = 9
 )
@@ -50,6 +51,7 @@ type Task struct {
 	Pid, Tid, Uid, Gid uint32
 	Comm               [CommLen]byte // of the thread group's leader
 	Thread             [CommLen]byte // of the thread itself
+	Process            uint32        // with Pid: of which [Process], 0 if unknown
 }
 
 // Data is struct data_event: a piece of one queued unit. Times are ns of
@@ -65,16 +67,18 @@ type Data struct {
 	Sender     uint64
 	Receiver   uint64
 	Offset     uint64
-	Index      uint64
+	Index      uint32
+	Lost       uint32
 	Queued     uint64
-	Lost       uint64
 	Skipped    uint64
 	Total      uint32
 	At         uint32
 	ReaderPid  uint32
 	ReaderTid  uint32
-	Task       Task
 	ReaderComm [CommLen]byte
+	Task       Task
+
+	ReaderProcess uint32 // as Task.Process
 }
 
 // Socket is struct socket_event: a socket seen for the first time, or anew
@@ -139,7 +143,7 @@ type Reader struct {
 	Tid      uint32
 	Uid      uint32
 	Gid      uint32
-	Pad2     uint32
+	Process  uint32        // as Task.Process
 	Comm     [CommLen]byte // of the thread group's leader
 	Thread   [CommLen]byte // of the thread itself
 }
@@ -180,7 +184,6 @@ type Life struct {
 	Peer       uint64
 	Task       Task
 	Address    [AddressLen]byte
-	Pad        uint32
 }
 
 // Sent is struct sent_event: how much a socket has sent until it was closed.
@@ -253,6 +256,7 @@ type Event struct {
 	Sent    Sent
 	Passed  Passed
 	Names   []byte // of a PassedFile, for PathOf; aliases the record
+	Process Process
 }
 
 // Error is this package's error: a record that is none of ours.
@@ -296,6 +300,8 @@ func Decode(e *Event, record []byte) error {
 		want = sentSize
 	case KindPassed:
 		want = passedSize
+	case KindProcess:
+		want = processSize
 	}
 	if want == 0 || len(record) < want {
 		return &Error{Kind: e.Kind, Size: len(record), Want: want}
@@ -326,6 +332,8 @@ func Decode(e *Event, record []byte) error {
 	case KindPassed:
 		e.Passed.decode(&c)
 		e.Names = c.rest
+	case KindProcess:
+		return e.Process.decode(&c)
 	default:
 		e.Unit.decode(&c)
 	}
@@ -366,6 +374,7 @@ func (t *Task) decode(c *cursor) {
 	t.Pid, t.Tid, t.Uid, t.Gid = c.u32(), c.u32(), c.u32(), c.u32()
 	c.bytes(t.Comm[:])
 	c.bytes(t.Thread[:])
+	t.Process = c.u32()
 }
 
 // Every packet comes this way: of an array whose size is known, no place needs
@@ -375,11 +384,12 @@ func (d *Data) decode(b *[dataSize]byte) {
 	d.Kind, d.Type, d.Flags, d.Size = b[0], b[1], le.Uint16(b[2:]), le.Uint32(b[4:])
 	d.Time, d.Unit, d.Message = le.Uint64(b[8:]), le.Uint64(b[16:]), le.Uint64(b[24:])
 	d.Sender, d.Receiver, d.Offset = le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])
-	d.Index, d.Queued, d.Lost, d.Skipped = le.Uint64(b[56:]), le.Uint64(b[64:]), le.Uint64(b[72:]), le.Uint64(b[80:])
-	d.Total, d.At, d.ReaderPid, d.ReaderTid = le.Uint32(b[88:]), le.Uint32(b[92:]), le.Uint32(b[96:]), le.Uint32(b[100:])
-	d.Task.Pid, d.Task.Tid, d.Task.Uid, d.Task.Gid = le.Uint32(b[104:]), le.Uint32(b[108:]), le.Uint32(b[112:]), le.Uint32(b[116:])
-	d.Task.Comm, d.Task.Thread = [CommLen]byte(b[120:136]), [CommLen]byte(b[136:152])
-	d.ReaderComm = [CommLen]byte(b[152:168])
+	d.Index, d.Lost, d.Queued, d.Skipped = le.Uint32(b[56:]), le.Uint32(b[60:]), le.Uint64(b[64:]), le.Uint64(b[72:])
+	d.Total, d.At, d.ReaderPid, d.ReaderTid = le.Uint32(b[80:]), le.Uint32(b[84:]), le.Uint32(b[88:]), le.Uint32(b[92:])
+	d.ReaderComm = [CommLen]byte(b[96:112])
+	d.Task.Pid, d.Task.Tid, d.Task.Uid, d.Task.Gid = le.Uint32(b[112:]), le.Uint32(b[116:]), le.Uint32(b[120:]), le.Uint32(b[124:])
+	d.Task.Comm, d.Task.Thread, d.Task.Process = [CommLen]byte(b[128:144]), [CommLen]byte(b[144:160]), le.Uint32(b[160:])
+	d.ReaderProcess = le.Uint32(b[164:])
 }
 
 func (s *Socket) decode(c *cursor) {
@@ -399,7 +409,7 @@ func (u *Unit) decode(c *cursor) {
 func (r *Reader) decode(c *cursor) {
 	r.Kind, r.Place, r.Pad, r.Pid = c.u8(), c.u8(), c.u16(), c.u32()
 	r.Time, r.Receiver, r.Tid = c.u64(), c.u64(), c.u32()
-	r.Uid, r.Gid, r.Pad2 = c.u32(), c.u32(), c.u32()
+	r.Uid, r.Gid, r.Process = c.u32(), c.u32(), c.u32()
 	c.bytes(r.Comm[:])
 	c.bytes(r.Thread[:])
 }
@@ -420,7 +430,6 @@ func (l *Life) decode(c *cursor) {
 	l.Time, l.Socket, l.Peer = c.u64(), c.u64(), c.u64()
 	l.Task.decode(c)
 	c.bytes(l.Address[:])
-	l.Pad = c.u32()
 	l.AddressLen = min(l.AddressLen, AddressLen)
 }
 

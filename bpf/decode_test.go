@@ -19,7 +19,7 @@ func TestLayout(t *testing.T) {
 		size int
 		typ  reflect.Type
 	}{
-		{"task_id", 48, reflect.TypeFor[Task]()},
+		{"task_id", 52, reflect.TypeFor[Task]()},
 		{"data_event", dataSize, reflect.TypeFor[Data]()},
 		{"socket_event", socketSize, reflect.TypeFor[Socket]()},
 		{"unit_event", unitSize, reflect.TypeFor[Unit]()},
@@ -29,6 +29,7 @@ func TestLayout(t *testing.T) {
 		{"life_event", lifeSize, reflect.TypeFor[Life]()},
 		{"sent_event", sentSize, reflect.TypeFor[Sent]()},
 		{"passed_event", passedSize, reflect.TypeFor[Passed]()},
+		{"process_event", processSize, reflect.TypeFor[ProcessHead]()},
 	} {
 		var s *btf.Struct
 		if err := spec.Types.TypeByName(c.name, &s); err != nil {

@@ -20,6 +20,7 @@ enum event_kind {
 	EVENT_READER = 6,   /* struct reader_event */
 	EVENT_DOUBT = 7,    /* struct doubt_event */
 	EVENT_LIFE = 8,	    /* struct life_event */
+	EVENT_PROCESS = 10, /* struct process_event, then names */
 	EVENT_SENT = 12,    /* struct sent_event */
 	EVENT_PASSED = 9,   /* struct passed_event, of a file: then its names */
 };
@@ -48,6 +49,7 @@ struct task_id {
 	__u32 gid;
 	char comm[COMM_LEN];   /* of the thread group's leader */
 	char thread[COMM_LEN]; /* of the thread itself */
+	__u32 process;	       /* with pid: of which process_event, or 0 */
 };
 
 /* A piece of one queued unit (an skb): a datagram, or a part of a stream. */
@@ -62,16 +64,17 @@ struct data_event {
 	__u64 sender;	/* number of the sending socket, see socket_event */
 	__u64 receiver; /* number of the receiving socket, 0 if unknown */
 	__u64 offset;	/* bytes that sender sent before this unit */
-	__u64 index;	/* place in the receiver's queue since the start */
-	__u64 queued;	/* when it was queued (DATA_READ), 0 if unknown */
-	__u64 lost;	/* units that were lost until then, of all sockets */
-	__u64 skipped;	/* of offset, bytes that were left out */
-	__u32 total;	/* bytes of the unit */
-	__u32 at;	/* where in the unit this piece begins */
+	__u32 index; /* place in the receiver's queue since the start, its low bits */
+	__u32 lost; /* units that were lost until then, of all sockets, low bits */
+	__u64 queued;  /* when it was queued (DATA_READ), 0 if unknown */
+	__u64 skipped; /* of offset, bytes that were left out */
+	__u32 total;   /* bytes of the unit */
+	__u32 at;      /* where in the unit this piece begins */
 	__u32 reader_pid;
 	__u32 reader_tid;
-	struct task_id task; /* the sender */
-	char reader_comm[COMM_LEN];
+	char reader_comm[COMM_LEN]; /* at a multiple of 8: it is compared */
+	struct task_id task;	    /* the sender */
+	__u32 reader_process;	    /* as task_id.process */
 };
 
 /* A socket that is seen for the first time, or anew since something changed. */
@@ -131,7 +134,7 @@ struct reader_event {
 	__u32 tid;
 	__u32 uid;
 	__u32 gid;
-	__u32 pad2;
+	__u32 process;	       /* as task_id.process */
 	char comm[COMM_LEN];   /* of the thread group's leader */
 	char thread[COMM_LEN]; /* of the thread itself */
 };
@@ -171,7 +174,31 @@ struct life_event {
 	__u64 peer; /* 0: none */
 	struct task_id task;
 	char address[ADDRESS_LEN]; /* what was asked for, sun_path */
-	__u32 pad;
+};
+
+/*
+ * A process, before the first event in which it has this number, and anew when
+ * it has executed a program or got another control group. Three names follow,
+ * as long as said here: the path of its program and that of its control group
+ * (the last part first, each with a NUL behind it), and its arguments.
+ */
+struct process_event {
+	__u8 kind;
+	__u8 exe_flags;	 /* enum path_flags */
+	__u8 cgroup_cut; /* the first of its parts are missing */
+	__u8 pad;
+	__u32 number; /* task_id.process */
+	__u64 time;
+	__u64 start;   /* of the thread group's leader, CLOCK_BOOTTIME, ns */
+	__u32 pid;     /* in the initial pid namespace */
+	__u32 parent;  /* thread group */
+	__u32 own_pid; /* in its own pid namespace */
+	__u32 pidns;   /* inode of that */
+	__u16 exe_len;
+	__u16 cgroup_len;
+	__u16 args_len;
+	__u16 pad2;
+	char comm[COMM_LEN];
 };
 
 /* How much a socket has sent until it was closed. */

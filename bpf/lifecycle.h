@@ -5,6 +5,7 @@
 #include "family.h"
 #include "filter.h"
 #include "message.h"
+#include "process.h"
 #include "readers.h"
 #include "sent.h"
 
@@ -45,8 +46,9 @@ static __always_inline int put_life(enum life_what what, __u8 type,
 				    __u64 number, __u64 peer,
 				    struct life_call *call, __u32 error)
 {
+	/* Who drains a closed socket is of no interest. */
+	__u32 n, process = what == LIFE_DRAINED ? 0 : current_process();
 	struct life_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	__u32 n;
 
 	if (!e) {
 		count(LOSS_LIFE, 1);
@@ -61,6 +63,7 @@ static __always_inline int put_life(enum life_what what, __u8 type,
 	e->socket = number;
 	e->peer = peer;
 	fill_task(&e->task);
+	e->task.process = process;
 	if (call && call->len > sizeof(__u16)) {
 		n = call->len - sizeof(__u16);
 		if (n > ADDRESS_LEN)
@@ -210,7 +213,7 @@ static __always_inline int on_accepted(long fd)
 	st = socket_of(sk);
 	if (!st)
 		return 0;
-	note_reader(st, end_of((__u64)sk, st), false);
+	note_reader(st, end_of((__u64)sk, st), current_process(), false);
 	return put_life(LIFE_ACCEPT, BPF_CORE_READ(sk, sk_type), st->number,
 			peer, NULL, 0);
 }

@@ -142,6 +142,7 @@ static __always_inline int on_alloc(__u64 site, __u64 pointer,
 	}
 	o.time = bpf_ktime_get_boot_ns();
 	fill_task(&o.task);
+	o.task.process = current_process();
 	if (bpf_map_update_elem(&origins, &pointer, &o, BPF_ANY))
 		count(LOSS_MAP, 1);
 	return 0;

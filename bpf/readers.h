@@ -4,6 +4,7 @@
 
 #include "filter.h"
 #include "message.h"
+#include "process.h"
 
 /*
  * Who reads a socket. A record names its reader by pid and tid; its names and
@@ -16,19 +17,20 @@ struct reader_names {
 	char thread[COMM_LEN];
 };
 
-/* A number for the current task under these names, never 0. */
-static __always_inline __u32 reader_key(struct reader_names *n)
+/* A number for the current task of a process under these names, never 0. */
+static __always_inline __u32 reader_key(struct reader_names *n, __u32 process)
 {
 	const __u64 *words = (const void *)n;
 	__u64 h = mix(bpf_get_current_pid_tgid(), bpf_get_current_uid_gid());
 
 	h = mix(mix(h, words[0]), words[1]);
-	h = mix(mix(h, words[2]), words[3]);
+	h = mix(mix(mix(h, words[2]), words[3]), process);
 	return (__u32)h ?: 1;
 }
 
 static __always_inline int tell_reader(struct socket_state *receiver,
-				       struct reader_names *n, __u32 place)
+				       struct reader_names *n, __u32 place,
+				       __u32 process)
 {
 	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
 	struct reader_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
@@ -44,7 +46,7 @@ static __always_inline int tell_reader(struct socket_state *receiver,
 	e->tid = (__u32)id;
 	e->uid = (__u32)ugid;
 	e->gid = ugid >> 32;
-	e->pad2 = 0;
+	e->process = process;
 	e->time = bpf_ktime_get_boot_ns();
 	e->receiver = receiver->number;
 	__builtin_memcpy(e->comm, n->comm, COMM_LEN);
@@ -60,7 +62,7 @@ static __always_inline int tell_reader(struct socket_state *receiver,
  * callers' stacks add up.
  */
 static __noinline int note_reader(struct socket_state *receiver,
-				  struct end *end, bool said)
+				  struct end *end, __u32 process, bool said)
 {
 	struct reader_names n = {};
 	__u32 key, i, place = READERS;
@@ -68,7 +70,7 @@ static __noinline int note_reader(struct socket_state *receiver,
 
 	bpf_get_current_comm(n.thread, COMM_LEN);
 	fill_comm(n.comm);
-	key = reader_key(&n);
+	key = reader_key(&n, process);
 #pragma unroll
 	for (i = 0; i < READERS; i++)
 		if (receiver->readers[i] == key)
@@ -77,7 +79,7 @@ static __noinline int note_reader(struct socket_state *receiver,
 	if (place == READERS)
 		place = (receiver->reading + 1) % READERS;
 	if (news) {
-		if (tell_reader(receiver, &n, place))
+		if (tell_reader(receiver, &n, place, process))
 			return READERS;
 		receiver->readers[place % READERS] = key;
 	}
@@ -95,7 +97,8 @@ static __always_inline int note_reader_of(__u64 sock, bool said)
 
 	if (!st)
 		return READERS;
-	return note_reader(st, filtering ? known_end(sock, st) : NULL, said);
+	return note_reader(st, filtering ? known_end(sock, st) : NULL,
+			   current_process(), said);
 }
 
 /* A queued unit was read, or thrown away, by the current task. */

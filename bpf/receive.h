@@ -248,6 +248,7 @@ struct freed {
 	__u8 type;
 	__u8 place; /* of the reader's names, READERS: not told */
 	__u16 flags;
+	__u32 reader; /* its process */
 };
 
 static __always_inline void fill_freed(struct data_event *e, struct freed *f)
@@ -275,6 +276,7 @@ static __always_inline void fill_freed(struct data_event *e, struct freed *f)
 
 		e->reader_pid = id >> 32;
 		e->reader_tid = (__u32)id;
+		e->reader_process = f->reader;
 		fill_comm(e->reader_comm);
 		if (f->place < READERS)
 			e->flags |= DATA_NAMED | f->place << DATA_PLACE;
@@ -299,7 +301,6 @@ static __noinline int take_unit(struct freed *f)
 {
 	struct socket_state *receiver = f->to.state;
 	struct sk_buff *skb = f->skb;
-	__u64 key = (__u64)f->skb;
 	struct data_event *e;
 	struct waiting *w;
 	struct job job;
@@ -317,9 +318,10 @@ static __noinline int take_unit(struct freed *f)
 	/* After consumed has grown: see show_waiting. */
 	w = NULL;
 	if (!receiver || *(volatile __u8 *)&receiver->walked)
-		w = bpf_map_lookup_elem(&waits, &key);
+		w = bpf_map_lookup_elem(&waits, &f->skb);
 	if (w && w->shown && receiver && w->receiver == receiver->number &&
-	    w->index == e->index && (w->settled || !claim_shown(w->shown))) {
+	    (__u32)w->index == e->index &&
+	    (w->settled || !claim_shown(w->shown))) {
 		put_read_event(e->flags & (DATA_READ | DATA_DRAINED), w->shown,
 			       f->place);
 	} else {
@@ -330,7 +332,7 @@ static __noinline int take_unit(struct freed *f)
 			leave_unit(e, f);
 	}
 	if (w)
-		bpf_map_delete_elem(&waits, &key);
+		bpf_map_delete_elem(&waits, &f->skb);
 	return done;
 }
 
@@ -394,9 +396,11 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 					 end_of((__u64)from, sender);
 	find_receiver(&f.to, from, f.type, sender, f.origin, by, released);
 	f.flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
+	if (f.flags & DATA_READ)
+		f.reader = current_process();
 	f.place = READERS;
 	if (by == BY_CONSUME && f.to.state) /* said, unless it is left out */
-		f.place = note_reader(f.to.state, f.to.end,
+		f.place = note_reader(f.to.state, f.to.end, f.reader,
 				      !filtering && !family_only);
 	if (gc_reorders && by == BY_KFREE && !released)
 		sender->disordered = 1;

@@ -6,6 +6,7 @@
 #include "family.h"
 #include "filter.h"
 #include "passed.h"
+#include "process.h"
 
 /*
  * The send side: an skb is taken when it is queued, in the sender's context.
@@ -263,8 +264,9 @@ static __always_inline void fill_unit(struct job *job, struct sock *from,
 }
 
 /*
- * Both sockets are alive: a task is inside a send from one to the other. A
- * function of its own, because callers' stacks add up.
+ * Both sockets are alive: a task is inside a send from one to the other. Who
+ * that is is told of before what is wanted. A function of its own, because
+ * callers' stacks add up.
  */
 static __noinline bool is_sent_wanted(struct job *job, __u64 from,
 				      struct socket_state *sender,
@@ -273,11 +275,14 @@ static __noinline bool is_sent_wanted(struct job *job, __u64 from,
 {
 	struct end *sending, *receiving;
 
-	if (!filtering)
-		return true;
-	sending = end_of(from, sender);
-	receiving = end_of((__u64)to, receiver);
-	return is_wanted(&job->event, sending, receiving);
+	if (filtering) {
+		sending = end_of(from, sender);
+		receiving = end_of((__u64)to, receiver);
+		if (!is_wanted(&job->event, sending, receiving))
+			return false;
+	}
+	job->event.task.process = current_process();
+	return true;
 }
 
 /*

@@ -2,6 +2,7 @@
 #ifndef SOCKCAP_SENDERS_H
 #define SOCKCAP_SENDERS_H
 
+#include "process.h"
 #include "send.h"
 
 /*
@@ -36,7 +37,7 @@
 /* Consecutive units of one task. */
 struct run {
 	__u64 start; /* count of the first */
-	__u64 task;  /* pid_tgid */
+	__u64 task;  /* key in tasks */
 	__u64 upto;  /* so if no more sends have begun than that; 0: unsure */
 };
 
@@ -44,9 +45,9 @@ struct writers {
 	__u64 current; /* pid_tgid of who began a send last */
 	__u64 inside;  /* tasks inside a send */
 	__u64 entered; /* sends begun */
-	__u64 only;    /* pid_tgid of who began all since zero... */
+	__u64 only;    /* task that began all since zero, as in tasks... */
 	__u64 solo;    /* ...if this many have begun */
-	__u64 ring;    /* pid_tgid of who sends untold; tid 0: of any worker */
+	__u64 ring;    /* task that sends untold; tid 0: any worker's */
 	__u64 epoch;   /* times set to zero */
 	__u64 queued;  /* units told of by sk_data_ready */
 	__u64 taken;   /* units read */
@@ -67,15 +68,23 @@ struct {
 	__type(value, struct writers);
 } writers SEC(".maps");
 
-/* A task that sends, and its last send by system call, by pid_tgid. */
+/* Tasks that send, see remember_task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u64);
+	__type(value, struct task_id);
+} tasks SEC(".maps");
+
+/* A send by system call, by pid_tgid. */
 struct sending {
 	__u64 sock;
 	__u64 number; /* socket_state.number */
 	__u64 entered;
 	__u64 epoch;
+	__u64 task; /* key in tasks */
 	__u32 active;
 	__u32 overlap;
-	struct task_id task;
 };
 
 struct {
@@ -137,16 +146,28 @@ static __always_inline void leave(struct sending *s)
 		__sync_fetch_and_add(&w->inside, -1);
 }
 
-static __always_inline void remember_task(__u64 id)
+/*
+ * Remembers the current task, and gives the key by which it is remembered: its
+ * pid_tgid, which leaves 20 bits, in them those of its process's number. What it
+ * sent before it executed a program stays the former program's, and what a task
+ * sent whose numbers are another's now stays its own.
+ */
+static __always_inline __u64 remember_task(__u64 id)
 {
-	struct sending *known = bpf_map_lookup_elem(&sendings, &id), s = {};
+	__u32 process = current_process();
+	__u64 key = id | (process & 0x3ffULL) << 22 |
+		    (process >> 10 & 0x3ffULL) << 54;
+	struct task_id *known = bpf_map_lookup_elem(&tasks, &key), task = {};
 
 	if (known) {
-		fill_task(&known->task);
-		return;
+		fill_task(known);
+		known->process = process;
+		return key;
 	}
-	fill_task(&s.task);
-	bpf_map_update_elem(&sendings, &id, &s, BPF_ANY);
+	fill_task(&task);
+	task.process = process;
+	bpf_map_update_elem(&tasks, &key, &task, BPF_ANY);
+	return key;
 }
 
 /* sk_wmem_alloc is 1, plus the true size of what the socket has in flight. */
@@ -159,20 +180,21 @@ static __always_inline __u32 in_flight(struct sock *sk)
  * Counting begins anew, by the one that is alone inside, with nothing in
  * flight. Who has come since finds another epoch, or is found.
  */
-static __always_inline void restart(struct writers *w, __u64 id, __u64 entered)
+static __always_inline void restart(struct writers *w, __u64 task,
+				    __u64 entered)
 {
 	*(volatile __u32 *)&w->synced = 0;
 	__sync_fetch_and_add(&w->epoch, 1);
 	w->queued = w->taken = 0;
 	w->runs = w->mixed = 0;
-	w->only = id;
+	w->only = task;
 	w->solo = entered;
 	*(volatile __u32 *)&w->synced = read_now(&w->entered) == entered;
 }
 
 /* Notes that the current task is inside; s gets what is known of it. */
 static __always_inline void enter(struct writers *w, struct sending *s,
-				  __u64 sk, __u64 id)
+				  __u64 sk)
 {
 	__u64 inside;
 
@@ -182,11 +204,11 @@ static __always_inline void enter(struct writers *w, struct sending *s,
 	inside = read_after(&w->inside, s->entered);
 	s->overlap = inside > 1;
 	if (!s->overlap && !in_flight((void *)sk))
-		restart(w, id, s->entered);
-	else if (w->only == id && w->solo == s->entered - 1)
+		restart(w, s->task, s->entered);
+	else if (w->only == s->task && w->solo == s->entered - 1)
 		w->solo = s->entered;
 	s->epoch = read_now(&w->epoch);
-	w->current = id;
+	w->current = bpf_get_current_pid_tgid();
 }
 
 static __noinline int begin_sending(struct sock *sk)
@@ -203,11 +225,11 @@ static __noinline int begin_sending(struct sock *sk)
 	w = writers_of(sender->number);
 	if (!w)
 		return 0;
-	enter(w, &s, (__u64)sk, id);
+	s.task = remember_task(id);
+	enter(w, &s, (__u64)sk);
 	s.sock = (__u64)sk;
 	s.number = sender->number;
 	s.active = 1;
-	fill_task(&s.task);
 	if (old) {
 		__builtin_memcpy(old, &s, sizeof(s));
 	} else if (bpf_map_update_elem(&sendings, &id, &s, BPF_ANY)) {
@@ -410,8 +432,8 @@ static __always_inline void doubt_senders(struct writers *w, __u64 sender)
  * Nobody told of the send's begin: it is of a kind that none tells of, or the
  * kernel skipped the program that would have told (v7.1).
  */
-static __always_inline struct writers *untold_writers(struct sock *to, __u64 id,
-						      bool *ring)
+static __always_inline struct writers *untold_writers(struct sock *to,
+						      __u64 *task, bool *ring)
 {
 	struct socket_state *sender;
 	struct writers *w;
@@ -426,17 +448,17 @@ static __always_inline struct writers *untold_writers(struct sock *to, __u64 id,
 	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
 		return NULL;
+	*task = remember_task(bpf_get_current_pid_tgid());
 	solo = is_solo(w);
 	if (!w->only && alone_in_flight(from, to))
-		w->only = id;
+		w->only = *task;
 	if (*ring) {
-		note_ring(w, id);
+		note_ring(w, *task);
 		if (solo && w->only && !is_solo(w))
 			doubt_senders(w, sender->number);
-	} else if (!solo || w->only != id) {
+	} else if (!solo || w->only != *task) {
 		doubt_senders(w, sender->number);
 	}
-	remember_task(id);
 	return w;
 }
 
@@ -464,7 +486,7 @@ static __always_inline bool gets_hopeless(struct sock *to)
 /* The current task has queued a unit to the receiver. */
 static __always_inline int on_data_ready(struct sock *to)
 {
-	__u64 id = bpf_get_current_pid_tgid(), entered, upto;
+	__u64 id = bpf_get_current_pid_tgid(), task, entered, upto;
 	struct socket_state *receiver;
 	struct sending *s;
 	struct writers *w;
@@ -497,10 +519,11 @@ static __always_inline int on_data_ready(struct sock *to)
 			w->synced = 0;
 			return 0;
 		}
+		task = s->task;
 		entered = read_now(&w->entered);
 		upto = !s->overlap && s->entered == entered ? entered : 0;
 	} else {
-		w = untold_writers(to, id, &ring);
+		w = untold_writers(to, &task, &ring);
 		if (!w)
 			return 0;
 		entered = read_now(&w->entered);
@@ -515,7 +538,7 @@ static __always_inline int on_data_ready(struct sock *to)
 		w->mixed = 1;
 	w->to = (__u64)to;
 	w->to_number = receiver->number;
-	r = add_run(w, id, upto);
+	r = add_run(w, task, upto);
 	w->times[w->queued % TIMES] = (bpf_ktime_get_boot_ns() & ~TIME_MARK) |
 				      time_mark(w, w->queued);
 	__sync_fetch_and_add(&w->queued, 1);
@@ -537,7 +560,7 @@ static __always_inline __u64 untold_task(struct writers *w, __u64 number,
 
 	*sure = inside == 1 && s && s->active && !s->overlap &&
 		s->entered == entered && s->number == number;
-	return task;
+	return s ? s->task : 0;
 }
 
 /* The task of the run that holds the n-th unit. */
@@ -581,7 +604,7 @@ static __noinline int fill_queued(struct data_event *e, struct writers *w,
 static __always_inline void fill_run(struct data_event *e, struct writers *w,
 				     __u64 n)
 {
-	struct sending *t;
+	struct task_id *t;
 	bool sure = false, solo = is_solo(w);
 	__u64 task;
 
@@ -599,10 +622,10 @@ static __always_inline void fill_run(struct data_event *e, struct writers *w,
 	if ((solo || sure) && w->synced && !w->mixed && !w->ring)
 		fill_queued(e, w, n);
 	sure = solo || (sure && w->synced && !w->mixed && !w->ring);
-	t = bpf_map_lookup_elem(&sendings, &task);
+	t = bpf_map_lookup_elem(&tasks, &task);
 	if (!t)
 		return;
-	__builtin_memcpy(&e->task, &t->task, sizeof(e->task));
+	__builtin_memcpy(&e->task, t, sizeof(e->task));
 	e->flags &= ~DATA_NO_SENDER;
 	if (!sure)
 		e->flags |= DATA_UNSURE_SENDER;

@@ -10,6 +10,7 @@
 #include "origins.h"
 #include "waiting.h"
 #include "preempt.h"
+#include "path.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -22,6 +23,7 @@ const struct doubt_event *layout_doubt;
 const struct life_event *layout_life;
 const struct sent_event *layout_sent;
 const struct passed_event *layout_passed;
+const struct process_event *layout_process;
 
 /*
  * An argument of an fentry program is a typed pointer, with which v5.10 lets

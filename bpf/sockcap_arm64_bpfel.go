@@ -36,6 +36,8 @@ const (
 	sockcapMapRing                          = "ring"
 	sockcapMapSendings                      = "sendings"
 	sockcapMapSockets                       = "sockets"
+	sockcapMapTasks                         = "tasks"
+	sockcapMapTold                          = "told"
 	sockcapMapUnits                         = "units"
 	sockcapMapUsed                          = "used"
 	sockcapMapWaits                         = "waits"
@@ -140,6 +142,7 @@ const (
 	sockcapVarLayoutDoubt                   = "layout_doubt"
 	sockcapVarLayoutLife                    = "layout_life"
 	sockcapVarLayoutPassed                  = "layout_passed"
+	sockcapVarLayoutProcess                 = "layout_process"
 	sockcapVarLayoutRead                    = "layout_read"
 	sockcapVarLayoutReader                  = "layout_reader"
 	sockcapVarLayoutSent                    = "layout_sent"
@@ -147,6 +150,7 @@ const (
 	sockcapVarLayoutUnit                    = "layout_unit"
 	sockcapVarNameSeed                      = "name_seed"
 	sockcapVarNextMessage                   = "next_message"
+	sockcapVarNextProcess                   = "next_process"
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
 	sockcapVarNotedPassings                 = "noted_passings"
@@ -307,6 +311,8 @@ type sockcapMapSpecs struct {
 	Ring        *ebpf.MapSpec `ebpf:"ring"`
 	Sendings    *ebpf.MapSpec `ebpf:"sendings"`
 	Sockets     *ebpf.MapSpec `ebpf:"sockets"`
+	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
+	Told        *ebpf.MapSpec `ebpf:"told"`
 	Units       *ebpf.MapSpec `ebpf:"units"`
 	Used        *ebpf.MapSpec `ebpf:"used"`
 	Waits       *ebpf.MapSpec `ebpf:"waits"`
@@ -350,6 +356,7 @@ type sockcapVariableSpecs struct {
 	LayoutDoubt        *ebpf.VariableSpec `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.VariableSpec `ebpf:"layout_life"`
 	LayoutPassed       *ebpf.VariableSpec `ebpf:"layout_passed"`
+	LayoutProcess      *ebpf.VariableSpec `ebpf:"layout_process"`
 	LayoutRead         *ebpf.VariableSpec `ebpf:"layout_read"`
 	LayoutReader       *ebpf.VariableSpec `ebpf:"layout_reader"`
 	LayoutSent         *ebpf.VariableSpec `ebpf:"layout_sent"`
@@ -357,6 +364,7 @@ type sockcapVariableSpecs struct {
 	LayoutUnit         *ebpf.VariableSpec `ebpf:"layout_unit"`
 	NameSeed           *ebpf.VariableSpec `ebpf:"name_seed"`
 	NextMessage        *ebpf.VariableSpec `ebpf:"next_message"`
+	NextProcess        *ebpf.VariableSpec `ebpf:"next_process"`
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
 	NotedPassings      *ebpf.VariableSpec `ebpf:"noted_passings"`
@@ -422,6 +430,8 @@ type sockcapMaps struct {
 	Ring        *ebpf.Map `ebpf:"ring"`
 	Sendings    *ebpf.Map `ebpf:"sendings"`
 	Sockets     *ebpf.Map `ebpf:"sockets"`
+	Tasks       *ebpf.Map `ebpf:"tasks"`
+	Told        *ebpf.Map `ebpf:"told"`
 	Units       *ebpf.Map `ebpf:"units"`
 	Used        *ebpf.Map `ebpf:"used"`
 	Waits       *ebpf.Map `ebpf:"waits"`
@@ -451,6 +461,8 @@ func (m *sockcapMaps) Close() error {
 		m.Ring,
 		m.Sendings,
 		m.Sockets,
+		m.Tasks,
+		m.Told,
 		m.Units,
 		m.Used,
 		m.Waits,
@@ -495,6 +507,7 @@ type sockcapVariables struct {
 	LayoutDoubt        *ebpf.Variable `ebpf:"layout_doubt"`
 	LayoutLife         *ebpf.Variable `ebpf:"layout_life"`
 	LayoutPassed       *ebpf.Variable `ebpf:"layout_passed"`
+	LayoutProcess      *ebpf.Variable `ebpf:"layout_process"`
 	LayoutRead         *ebpf.Variable `ebpf:"layout_read"`
 	LayoutReader       *ebpf.Variable `ebpf:"layout_reader"`
 	LayoutSent         *ebpf.Variable `ebpf:"layout_sent"`
@@ -502,6 +515,7 @@ type sockcapVariables struct {
 	LayoutUnit         *ebpf.Variable `ebpf:"layout_unit"`
 	NameSeed           *ebpf.Variable `ebpf:"name_seed"`
 	NextMessage        *ebpf.Variable `ebpf:"next_message"`
+	NextProcess        *ebpf.Variable `ebpf:"next_process"`
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
 	NotedPassings      *ebpf.Variable `ebpf:"noted_passings"`

@@ -110,7 +110,7 @@ __attribute__((noinline)) int has_waited(__u64 skb, __u64 receiver, __u64 index)
 	struct waiting *w = bpf_map_lookup_elem(&waits, &skb), fresh = {};
 	__u64 now = bpf_ktime_get_boot_ns();
 
-	if (w && w->index == index && w->receiver == receiver)
+	if (w && (__u32)w->index == (__u32)index && w->receiver == receiver)
 		return !w->shown && now - w->since >= waiting_ns;
 	fresh.since = now;
 	fresh.index = index;

@@ -88,6 +88,9 @@ type Session struct {
 	appear  appearances
 	clock   clock
 	sockets *sockets
+
+	processes *processes
+
 	units   *assembler
 	order   order
 	packet  pcapng.Packet // being filled
@@ -133,7 +136,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths),
 		filter: newExprFilter(o.Filter),
 		self:   uint32(os.Getpid()),
-		clock:  newClock(), sockets: newSockets(),
+		clock:  newClock(), sockets: newSockets(), processes: newProcesses(),
 		unread: newGenerations[uint64, *reading](maxUnread),
 	}
 	if progs.filter.names() && progs.filter.keep != nil {
@@ -276,6 +279,8 @@ func (s *Session) take(e *bpf.Event) error {
 		s.stats.senderUnsure.Add(s.order.doubt(e.Doubt.Sender))
 	case bpf.KindSent:
 		s.sockets.of(e.Sent.Socket).sent = &sentAll{e.Sent.Sent, e.Sent.Skipped}
+	case bpf.KindProcess:
+		s.processes.tell(&e.Process)
 	case bpf.KindLife:
 		s.live(&e.Life)
 	case bpf.KindPassed:
@@ -438,11 +443,16 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 	}
 	if h.ReaderPid != 0 {
 		p.Reader = to.readBy(h.ReaderPid, h.ReaderTid, readerPlace(h.Flags), func(uint32) string { return cString(h.ReaderComm[:]) })
+		to.readerIs = h.ReaderProcess
 	}
 	p.Peer = s.sockets.peer(from, to)
 	if r := &u.read; r.Flags&bpf.DataRead != 0 {
 		setReader(p, s.sockets.reader(to, r), waited(h.Time, r.Time))
 	}
+	if h.Flags&bpf.DataNoSender == 0 {
+		from.user = processKey{h.Task.Pid, h.Task.Process}
+	}
+	s.identify(p, &h.Task, from, to)
 	switch {
 	case h.Flags&bpf.DataRead != 0:
 		p.Stamp = pcapng.StampRead

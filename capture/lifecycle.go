@@ -25,6 +25,9 @@ func (s *Session) live(l *bpf.Life) {
 	if from.info.Type == 0 {
 		from.info.Type = l.Type
 	}
+	if l.Task.Process != 0 && l.What != bpf.LifeClose && l.What != bpf.LifeCloseUnread {
+		from.user = processKey{l.Task.Pid, l.Task.Process}
+	}
 	switch l.What {
 	case bpf.LifeConnecting:
 		begun := *l
@@ -147,6 +150,7 @@ func (s *Session) tell(l *bpf.Life, event pcapng.Event, from, to *socket, errno 
 		Peer: pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown},
 	}
 	s.place(&p, from, to)
+	s.identify(&p, &l.Task, from, to)
 	t := int64(l.Time)
 	p.Time = s.clock.wall(t)
 	if event == pcapng.EventShutdown || event == pcapng.EventClose {

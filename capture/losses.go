@@ -15,12 +15,12 @@ type losses struct {
 
 // before gives how many were lost before a unit and after the one before it.
 func (l *losses) before(u *unit) uint64 {
-	if u.head.Lost <= l.told {
+	n := int32(u.head.Lost - uint32(l.told)) // it has the low bits
+	if n <= 0 {
 		return 0
 	}
-	n := u.head.Lost - l.told
-	l.told = u.head.Lost
-	return n
+	l.told += uint64(n)
+	return uint64(n)
 }
 
 // look puts what skipped hooks lost since the last look before the first packet since

@@ -57,6 +57,9 @@ func member(role, path string) error {
 	case "answers":
 		return answer(3)
 	}
+	if done, err := postman(role, path); done {
+		return err
+	}
 	if name, ok := strings.CutPrefix(role, "as:"); ok {
 		return say(path, name)
 	}

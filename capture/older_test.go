@@ -35,7 +35,7 @@ func newOlderBench(t *testing.T, o Options, expr string) *olderBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Session{sockets: newSockets(), options: o, paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(e), progs: &programs{}}
+	s := &Session{sockets: newSockets(), processes: noProcesses(), options: o, paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(e), progs: &programs{}}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.unread = newGenerations[uint64, *reading](maxUnread)
 	s.units = newAssembler(s.sockets, 1<<32-1, bootTime, s.release)

@@ -163,12 +163,19 @@ func TestOrderDrop(t *testing.T) {
 // newTestSession is a session without a kernel side.
 func newTestSession(names ...string) *Session {
 	s := &Session{
-		paths: newPathFilter(filter.NewPaths(names), names), sockets: newSockets(),
+		paths: newPathFilter(filter.NewPaths(names), names), sockets: newSockets(), processes: noProcesses(),
 		unread: newGenerations[uint64, *reading](10),
 	}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.units = newAssembler(s.sockets, 1<<32-1, func() int64 { return 0 }, s.release)
 	return s
+}
+
+// noProcesses is of a machine on which nothing runs.
+func noProcesses() *processes {
+	t := newProcesses()
+	t.started = func(uint32) time.Duration { return 0 }
+	return t
 }
 
 // sends says that socket 1 sent text to another.
@@ -229,7 +236,7 @@ func TestFilterAccounts(t *testing.T) {
 	sends := func(at, offset int, text string) {
 		s.take(&bpf.Event{Kind: bpf.KindData, Payload: []byte(text), Data: bpf.Data{
 			Kind: uint8(bpf.KindData), Type: uint8(pcapng.Stream), Unit: uint64(at)<<22 | 7, Sender: 1, Receiver: 2,
-			Time: uint64(at), Offset: uint64(offset), Total: uint32(len(text)), Size: uint32(len(text)), Lost: uint64(lost),
+			Time: uint64(at), Offset: uint64(offset), Total: uint32(len(text)), Size: uint32(len(text)), Lost: uint32(lost),
 		}})
 	}
 	sends(1, 0, "ab")

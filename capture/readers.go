@@ -33,6 +33,7 @@ func (s *socket) named(r *bpf.Reader) {
 		e.Thread = ""
 	}
 	s.readers[r.Place%bpf.Readers], s.reader = e, e
+	s.readersAre[r.Place%bpf.Readers], s.readerIs = r.Process, r.Process
 }
 
 // hasOneReader reports whether one task alone has read a socket, as far as is
@@ -60,12 +61,15 @@ func readerPlace(flags uint16) uint8 {
 func (s *socket) readBy(pid, tid uint32, place uint8, comm func(pid uint32) string) *pcapng.Endpoint {
 	if place < bpf.Readers {
 		if r := s.readers[place]; r != nil && r.PID == pid && r.TID == tid {
-			s.reader = r
+			s.reader, s.readerIs = r, s.readersAre[place]
 			return r
 		}
 	}
 	name := comm(pid)
 	if r := s.reader; r == nil || r.PID != pid || r.TID != tid || r.Comm != name {
+		if r == nil || r.PID != pid {
+			s.readerIs = 0
+		}
 		s.reader = &pcapng.Endpoint{PID: pid, TID: tid, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: name}
 	}
 	return s.reader
@@ -141,6 +145,7 @@ func (s *Session) tellRead(r *reading, e *bpf.Read, last bool) {
 	if !r.out {
 		for _, p := range r.packets {
 			setReader(p, reader, latency)
+			s.identifyPeer(p, r.from, r.to)
 		}
 		return
 	}
@@ -152,6 +157,7 @@ func (s *Session) tellRead(r *reading, e *bpf.Read, last bool) {
 	p.FDCount, p.FDs, p.Cred, p.SecID = 0, nil, nil, 0
 	p.More, p.Continued, p.Truncated, p.Stamp = false, false, false, pcapng.StampRead
 	setReader(p, reader, latency)
+	s.identifyPeer(p, r.from, r.to)
 	t := int64(e.Time)
 	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
 	if t < s.order.last { // as other packets that come late

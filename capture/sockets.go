@@ -29,19 +29,24 @@ type socket struct {
 	left    uint64   // bytes that the kernel side has left out, as of the last unit
 	queue   []*unit
 
-	reader   *pcapng.Endpoint              // who read it last, or has accepted it; nil: not known
-	readers  [bpf.Readers]*pcapng.Endpoint // those with names, as the kernel side numbers them
-	maker    *pcapng.Endpoint              // who called connect on it, nil: not known
-	lastUnit uint64                        // that was handed out before it was read
-	task     bpf.Task                      // last sender, whose names are
-	comm     string
-	thread   string
-	sends    []send // the last of each task that sends here
-	oldest   int    // of these, where a further task's goes when there are maxSends
-	peerComm string
-	peerPID  uint32 // whose name peerComm is
-	wanted   verdict
-	nowhere  *socket // stands for receivers that are not known
+	reader     *pcapng.Endpoint              // who read it last, or has accepted it; nil: not known
+	readers    [bpf.Readers]*pcapng.Endpoint // those with names, as the kernel side numbers them
+	readerIs   uint32                        // the number of reader's process, 0: not known
+	readersAre [bpf.Readers]uint32
+	maker      *pcapng.Endpoint // who called connect on it, nil: not known
+	lastUnit   uint64           // that was handed out before it was read
+	task       bpf.Task         // last sender, whose names are
+	comm       string
+	thread     string
+	sends      []send // the last of each task that sends here
+	oldest     int    // of these, where a further task's goes when there are maxSends
+	peerComm   string
+	peerPID    uint32 // whose name peerComm is
+	peerIs     lookedUp
+	peerAt     uint64     // boot time when the kernel side told of that pid
+	user       processKey // who sent on it last, or did anything but read
+	wanted     verdict
+	nowhere    *socket // stands for receivers that are not known
 
 	connecting *bpf.Life // a connect that has begun, of which no packet tells yet
 	closing    *bpf.Life // its close, which waits for what it sent to be taken
@@ -118,6 +123,9 @@ func (t *sockets) learn(info *bpf.Socket) *socket {
 	s := t.of(info.Socket)
 	if info.Inode == 0 {
 		info.Inode = s.info.Inode // closed since
+	}
+	if info.PeerPid != s.info.PeerPid {
+		s.peerAt = info.Time
 	}
 	s.info = *info
 	s.path = snapshot.Address(info.Address[:info.AddressLen])

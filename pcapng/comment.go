@@ -40,6 +40,9 @@ func AppendComment(dst []byte, p *Packet) []byte {
 	}
 	dst = appendKnownNumber(dst, " errno=", p.Errno)
 	dst = appendPassed(dst, p)
+	if p.ContainerName != "" {
+		return appendKnownName(dst, " container.name=", p.ContainerName)
+	}
 	return appendKnownName(dst, " container=", p.Container)
 }
 

@@ -34,6 +34,8 @@ func TestComment(t *testing.T) {
 			`pid=27806 comm=docker path=/run/docker.sock event=refused errno=111`},
 		{with(func(p *Packet) { p.Event, p.State = EventSnapshot, StateConnected }),
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd event=snapshot state=connected`},
+		{with(func(p *Packet) { p.Container, p.ContainerName = "c0ffee", "web 1" }),
+			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd container.name="web 1"`},
 		{with(func(p *Packet) { p.FDCount, p.Container = 2, "c0ffee" }),
 			`pid=27806 comm=docker path=/run/docker.sock peer.pid=2434 peer.comm=dockerd fd.count=2 container=c0ffee`},
 		{with(func(p *Packet) {
@@ -96,6 +98,9 @@ func TestCommentFits(t *testing.T) {
 		s := strings.Repeat(unit, math.MaxUint16)
 		p := full()
 		p.Sender.Comm, p.Sender.Thread, p.Peer.Comm, p.Path, p.Reader.Comm, p.Container = s, s, s, s, s, s
+		p.ContainerName = ""
+		checkComment(t, p)
+		p.ContainerName = s
 		checkComment(t, p)
 	}
 }
@@ -131,7 +136,7 @@ func checkComment(t *testing.T, p *Packet) {
 	}
 	for key, name := range map[string]string{
 		"comm": p.Sender.Comm, "path": p.Path, "thread": p.Sender.Thread, "peer.comm": p.Peer.Comm,
-		"reader.comm": reader.Comm, "container": p.Container,
+		"reader.comm": reader.Comm, "container": p.Container, "container.name": p.ContainerName,
 		"fd.kind": fd.Kind.String(), "fd.name": fd.Name,
 	} {
 		got, ok := values[key]

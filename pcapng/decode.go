@@ -95,9 +95,9 @@ func decodeOptions(p *Packet, b []byte) error {
 		b = b[size:]
 		var err error
 		switch {
-		case kind <= optUnit:
+		case kind <= optUnit, kind == optContainerName, kind >= optCmdline && kind <= optPeerPod:
 			decodeName(p, &old, kind, value)
-		case kind <= optSkipped || kind == optLatency || kind == optFDCount || kind == optOwnTime || kind == optSecID:
+		case kind <= optSkipped || kind == optLatency || kind == optFDCount || kind == optOwnTime || kind == optNSPID || kind == optSecID:
 			err = decodeNumber(p, kind, value)
 		case kind == optState || kind == optHolder:
 			err = decodeExisting(p, &old, kind, value)
@@ -115,7 +115,8 @@ func decodeOptions(p *Packet, b []byte) error {
 type former struct {
 	sender, senderThread, peer, peerThread, path string
 
-	exe, cgroup, container, pod, unit string
+	place, peerPlace Place
+	cmdline          string
 
 	reader  *Endpoint
 	fds     []FD
@@ -127,11 +128,12 @@ type former struct {
 func forgetOptions(p *Packet) former {
 	old := former{
 		sender: p.Sender.Comm, senderThread: p.Sender.Thread, peer: p.Peer.Comm, peerThread: p.Peer.Thread,
-		path: p.Path, exe: p.Exe, cgroup: p.Cgroup, container: p.Container, pod: p.Pod, unit: p.Unit,
+		path: p.Path, place: p.place(), peerPlace: p.PeerPlace, cmdline: p.Cmdline,
 		reader: p.Reader, fds: p.FDs, cred: p.Cred, holders: p.Holders,
 	}
 	p.Sender.Comm, p.Sender.Thread, p.Peer.Comm, p.Peer.Thread, p.Path = "", "", "", "", ""
 	p.Exe, p.Cgroup, p.Container, p.Pod, p.Unit = "", "", "", "", ""
+	p.ContainerName, p.NSPID, p.Cmdline, p.PeerPlace = "", 0, "", Place{}
 	p.Errno, p.NetNS, p.Lost, p.Skipped, p.Latency = 0, 0, 0, 0, 0
 	p.FDCount, p.SecID, p.OwnTime = 0, 0, time.Time{}
 	p.Reader, p.FDs, p.Cred = nil, p.FDs[:0], nil
@@ -151,17 +153,47 @@ func decodeName(p *Packet, old *former, kind uint16, b []byte) {
 		p.Peer.Comm = name(b, old.peer, old.sender)
 	case optPeerThread:
 		p.Peer.Thread = name(b, old.peerThread, old.senderThread)
-	case optExe:
-		p.Exe = name(b, old.exe, "")
-	case optCgroup:
-		p.Cgroup = name(b, old.cgroup, "")
-	case optContainer:
-		p.Container = name(b, old.container, "")
-	case optPod:
-		p.Pod = name(b, old.pod, "")
-	case optUnit:
-		p.Unit = name(b, old.unit, "")
+	case optCmdline:
+		p.Cmdline = name(b, old.cmdline, "")
+	default:
+		decodePlace(p, old, kind, b)
 	}
+}
+
+// decodePlace decodes where one of the processes runs. The next packet may well
+// be the answer to the last.
+func decodePlace(p *Packet, old *former, kind uint16, b []byte) {
+	switch kind {
+	case optExe:
+		p.Exe = name(b, old.place.Exe, old.peerPlace.Exe)
+	case optCgroup:
+		p.Cgroup = name(b, old.place.Cgroup, old.peerPlace.Cgroup)
+	case optContainer:
+		p.Container = name(b, old.place.Container, old.peerPlace.Container)
+	case optContainerName:
+		p.ContainerName = name(b, old.place.ContainerName, old.peerPlace.ContainerName)
+	case optPod:
+		p.Pod = name(b, old.place.Pod, old.peerPlace.Pod)
+	case optUnit:
+		p.Unit = name(b, old.place.Unit, old.peerPlace.Unit)
+	case optPeerExe:
+		p.PeerPlace.Exe = name(b, old.peerPlace.Exe, old.place.Exe)
+	case optPeerCgroup:
+		p.PeerPlace.Cgroup = name(b, old.peerPlace.Cgroup, old.place.Cgroup)
+	case optPeerContainer:
+		p.PeerPlace.Container = name(b, old.peerPlace.Container, old.place.Container)
+	case optPeerContainerName:
+		p.PeerPlace.ContainerName = name(b, old.peerPlace.ContainerName, old.place.ContainerName)
+	case optPeerPod:
+		p.PeerPlace.Pod = name(b, old.peerPlace.Pod, old.place.Pod)
+	case optPeerUnit:
+		p.PeerPlace.Unit = name(b, old.peerPlace.Unit, old.place.Unit)
+	}
+}
+
+// place is where the sender runs.
+func (p *Packet) place() Place {
+	return Place{p.Exe, p.Cgroup, p.Container, p.ContainerName, p.Pod, p.Unit}
 }
 
 // name is string(b), without a copy if one of the two says the same.
@@ -178,7 +210,7 @@ func name(b []byte, one, other string) string {
 func decodeNumber(p *Packet, kind uint16, b []byte) error {
 	want := 8
 	switch kind {
-	case optErrno, optNetNS, optFDCount, optSecID:
+	case optErrno, optNetNS, optFDCount, optNSPID, optSecID:
 		want = 4
 	}
 	if len(b) != want {
@@ -193,6 +225,8 @@ func decodeNumber(p *Packet, kind uint16, b []byte) error {
 			p.NetNS = v
 		case optFDCount:
 			p.FDCount = v
+		case optNSPID:
+			p.NSPID = v
 		case optSecID:
 			p.SecID = v
 		}

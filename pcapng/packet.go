@@ -78,6 +78,16 @@ type Endpoint struct {
 	Thread string // the thread's name where it differs from Comm, else empty
 }
 
+// Place is where a process runs; what is unknown is empty.
+type Place struct {
+	Exe           string // path of its program
+	Cgroup        string // path of its control group
+	Container     string // id
+	ContainerName string
+	Pod           string // NAMESPACE/NAME, or its uid
+	Unit          string // of systemd
+}
+
 // FDKind says what a passed descriptor refers to.
 type FDKind uint8
 
@@ -156,6 +166,11 @@ type Packet struct {
 	Holders []Holder // of a snapshot: who holds an end, where several processes do
 
 	Exe, Cgroup, Container, Pod, Unit string // of the sender, empty if unknown
+
+	ContainerName string // of the sender's container
+	NSPID         uint32 // the sender's pid in its own pid namespace, 0 if unknown or that is the initial one
+	Cmdline       string // the sender's arguments, a NUL between two
+	PeerPlace     Place  // of the peer
 
 	Host int    // index of the host (Interface Description) that it was captured on
 	Data []byte // at most Len bytes

@@ -29,6 +29,10 @@ func full() *Packet {
 		Cred: &Cred{PID: 401, UID: 402, GID: 403}, SecID: 501, State: StateConnecting,
 		Holders: []Holder{{PID: 501, UID: 502, GID: 503, Comm: "one"}, {Peer: true, PID: 504, UID: Unknown, GID: Unknown, Comm: "\x1b"}},
 		Exe:     "/usr/bin/a", Cgroup: "/system.slice/a.service", Container: "c0ffee", Pod: "pod", Unit: "a.service",
+		ContainerName: "a web\x07", NSPID: 7, Cmdline: "a\x00-b\x00\xff",
+		PeerPlace: Place{
+			Exe: "/usr/bin/p", Cgroup: "/system.slice/p.service", Container: "facade", ContainerName: "p\n", Pod: "ns/p", Unit: "p.service",
+		},
 		Data: []byte("seventeen bytes.."),
 	}
 }

@@ -28,29 +28,38 @@ const (
 
 // The types of options.
 const (
-	optComm       = 1
-	optThread     = 2
-	optPath       = 3
-	optPeerComm   = 4
-	optPeerThread = 5
-	optExe        = 6
-	optCgroup     = 7
-	optContainer  = 8
-	optPod        = 9
-	optUnit       = 10
-	optErrno      = 11
-	optNetNS      = 12
-	optLost       = 13
-	optSkipped    = 14
-	optReader     = 15
-	optLatency    = 16
-	optFDCount    = 17
-	optFD         = 18
-	optCred       = 19
-	optOwnTime    = 20
-	optSecID      = 30
-	optState      = 32
-	optHolder     = 33
+	optComm              = 1
+	optThread            = 2
+	optPath              = 3
+	optPeerComm          = 4
+	optPeerThread        = 5
+	optExe               = 6
+	optCgroup            = 7
+	optContainer         = 8
+	optPod               = 9
+	optUnit              = 10
+	optErrno             = 11
+	optNetNS             = 12
+	optLost              = 13
+	optSkipped           = 14
+	optReader            = 15
+	optLatency           = 16
+	optFDCount           = 17
+	optFD                = 18
+	optCred              = 19
+	optOwnTime           = 20
+	optContainerName     = 21
+	optNSPID             = 22
+	optCmdline           = 23
+	optPeerExe           = 24
+	optPeerCgroup        = 25
+	optPeerContainer     = 26
+	optPeerContainerName = 27
+	optPeerUnit          = 28
+	optPeerPod           = 29
+	optSecID             = 30
+	optState             = 32
+	optHolder            = 33
 )
 
 // AppendRecordHeader appends the header of p's record, options included; the
@@ -99,8 +108,10 @@ func fit(p Packet, over int) Packet {
 		over -= 4 + 5 + len(p.FDs[n].Name)
 		p.FDs = p.FDs[:n]
 	}
+	peer := &p.PeerPlace
 	names := []*string{
-		&p.Cgroup, &p.Exe, &p.Unit, &p.Pod, &p.Container, &p.Peer.Thread, &p.Sender.Thread,
+		&p.Cmdline, &peer.Exe, &peer.Cgroup, &peer.Unit, &peer.Pod, &peer.ContainerName, &peer.Container,
+		&p.Cgroup, &p.Exe, &p.Unit, &p.Pod, &p.ContainerName, &p.Container, &p.Peer.Thread, &p.Sender.Thread,
 	}
 	if p.Reader != nil {
 		reader := *p.Reader
@@ -190,8 +201,22 @@ func appendOptions(dst []byte, p *Packet) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.UID)
 		dst = binary.BigEndian.AppendUint32(dst, c.GID)
 	}
+	dst = appendProcesses(dst, p)
 	dst = appendOption32(dst, optSecID, p.SecID)
 	return appendExisting(dst, p)
+}
+
+// appendProcesses appends what else is known of the two processes.
+func appendProcesses(dst []byte, p *Packet) []byte {
+	dst = appendOptionString(dst, optContainerName, p.ContainerName)
+	dst = appendOption32(dst, optNSPID, p.NSPID)
+	dst = appendOptionString(dst, optCmdline, p.Cmdline)
+	dst = appendOptionString(dst, optPeerExe, p.PeerPlace.Exe)
+	dst = appendOptionString(dst, optPeerCgroup, p.PeerPlace.Cgroup)
+	dst = appendOptionString(dst, optPeerContainer, p.PeerPlace.Container)
+	dst = appendOptionString(dst, optPeerContainerName, p.PeerPlace.ContainerName)
+	dst = appendOptionString(dst, optPeerUnit, p.PeerPlace.Unit)
+	return appendOptionString(dst, optPeerPod, p.PeerPlace.Pod)
 }
 
 func appendOptionHead(dst []byte, kind uint16, size int) []byte {

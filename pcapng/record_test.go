@@ -46,10 +46,18 @@ func TestHeaderFits(t *testing.T) {
 		}, func(p *Packet) []string {
 			return []string{p.Sender.Comm, p.Sender.Thread, p.Path, p.Peer.Comm, p.Reader.Comm, p.Container}
 		}},
+		{"arguments and the peer's", func(p *Packet) {
+			fill(MaxPayload, 0)(p)
+			p.Cmdline, p.PeerPlace.Exe = long[:1024], long[:4096]
+		}, func(p *Packet) []string {
+			return []string{p.Exe, p.Cgroup, p.Container, p.ContainerName, p.PeerPlace.Cgroup, p.PeerPlace.Container}
+		}},
 		{"every name", func(p *Packet) {
 			fill(MaxPayload, 0)(p)
 			p.Sender.Comm, p.Sender.Thread, p.Path, p.Peer.Comm, p.Peer.Thread = long, long, long, long, long
 			p.Exe, p.Cgroup, p.Container, p.Pod, p.Unit = long, long, long, long, long
+			p.ContainerName, p.Cmdline = long, long
+			p.PeerPlace = Place{long, long, long, long, long, long}
 			p.Reader = &Endpoint{Comm: long}
 		}, func(p *Packet) []string { return nil }},
 		{"as many descriptors as can be, beside a full payload", fill(MaxPayload, 253), func(p *Packet) []string {
@@ -82,7 +90,8 @@ func TestHeaderFits(t *testing.T) {
 				t.Errorf("%s: name %d was cut: %q", test.name, i, test.whole(&got)[i])
 			}
 		}
-		if len(rec) < MaxRecord-64 && len(p.Data) == MaxPayload {
+		if len(rec) < MaxRecord-96 && // a name that is cut to nothing has no option
+			len(p.Data) == MaxPayload {
 			t.Errorf("%s: record of %d bytes, more was cut than need be", test.name, len(rec))
 		}
 		if got.FDCount != p.FDCount {
@@ -216,7 +225,7 @@ func TestUnknown(t *testing.T) {
 	p.FDs[0].Kind = 80
 	header := AppendRecordHeader(nil, p)
 	header = append(appendOptionHead(header, 0, 3), "any"...)
-	header = appendOptionHead(header, 21, 0)
+	header = appendOptionHead(header, 99, 0)
 	header = append(appendOptionHead(header, 65535, 5), "thing"...)
 	binary.BigEndian.PutUint16(header[2:], uint16(len(header)))
 	header[6] |= 0xff // flags that version 1 does not have
@@ -235,6 +244,7 @@ func TestDecodeAllocs(t *testing.T) {
 	there := full()
 	back := there.Clone()
 	back.Sender, back.Peer = there.Peer, there.Sender
+	back.Exe, back.PeerPlace.Exe = there.PeerPlace.Exe, there.Exe
 	one, other := record(there), record(back)
 	originals := len(one) - len(there.Data) + int(there.Len)
 	var p Packet
@@ -256,7 +266,7 @@ func TestDecodeAllocs(t *testing.T) {
 // TestRecordBytes: every field and option stands where FORMAT.md says.
 func TestRecordBytes(t *testing.T) {
 	want := strings.Join([]string{
-		"01 01 0182 05 02 005f", // seqpacket from a server; waiting, more, continued, uncertain, truncated
+		"01 01 01ec 05 02 005f", // seqpacket from a server; waiting, more, continued, uncertain, truncated
 		"00000065 00000066 00000067 00000068 0000010000000000",
 		"000000c9 000000ca 000000cb 000000cc 0000020000000000",
 		"0004000000000000 0008000000000000 0010000000000000",
@@ -281,6 +291,15 @@ func TestRecordBytes(t *testing.T) {
 		"0012 000e 00000005 01 2f6574632f6d6f7464",
 		"0012 0005 ffffffff 06",
 		"0013 000c 00000191 00000192 00000193",
+		"0015 0006 612077656207",
+		"0016 0004 00000007",
+		"0017 0006 61002d6200ff",
+		"0018 000a 2f7573722f62696e2f70",
+		"0019 0017 2f73797374656d2e736c6963652f702e73657276696365",
+		"001a 0006 666163616465",
+		"001b 0002 700a",
+		"001c 0009 702e73657276696365",
+		"001d 0004 6e732f70",
 		"001e 0004 000001f5",
 		"0020 0001 04",
 		"0021 0010 01 000001f5 000001f6 000001f7 6f6e65",

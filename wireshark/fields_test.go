@@ -31,6 +31,8 @@ var contract = map[string]string{
 	"reader.comm": "STRING", "fd.name": "STRING", "exe": "STRING", "cgroup": "STRING",
 	"container": "STRING", "pod": "STRING", "unit": "STRING",
 	"state": "STRING", "holder.pid": "UINT32", "holder.uid": "UINT32", "holder.gid": "UINT32", "holder.comm": "STRING",
+	"container.name": "STRING", "ns.pid": "UINT32", "cmdline": "STRING", "peer.exe": "STRING", "peer.cgroup": "STRING",
+	"peer.container": "STRING", "peer.container.name": "STRING", "peer.unit": "STRING", "peer.pod": "STRING",
 	"truncated": "BOOLEAN", "latency": "DOUBLE", "data": "BYTES",
 }
 
@@ -122,6 +124,15 @@ func want(p *pcapng.Packet) map[string][]string {
 	set("container", p.Container != "", p.Container)
 	set("pod", p.Pod != "", p.Pod)
 	set("unit", p.Unit != "", p.Unit)
+	set("container.name", p.ContainerName != "", p.ContainerName)
+	set("ns.pid", p.NSPID != 0, p.NSPID)
+	set("cmdline", p.Cmdline != "", strings.ReplaceAll(p.Cmdline, "\x00", " "))
+	set("peer.exe", p.PeerPlace.Exe != "", p.PeerPlace.Exe)
+	set("peer.cgroup", p.PeerPlace.Cgroup != "", p.PeerPlace.Cgroup)
+	set("peer.container", p.PeerPlace.Container != "", p.PeerPlace.Container)
+	set("peer.container.name", p.PeerPlace.ContainerName != "", p.PeerPlace.ContainerName)
+	set("peer.unit", p.PeerPlace.Unit != "", p.PeerPlace.Unit)
+	set("peer.pod", p.PeerPlace.Pod != "", p.PeerPlace.Pod)
 	set("data", len(p.Data) != 0, hex.EncodeToString(p.Data))
 	return w
 }
@@ -145,7 +156,11 @@ func full() pcapng.Packet {
 		Holders: []pcapng.Holder{{PID: 27806, UID: 1000, GID: 100, Comm: "docker"}, {PID: 27811, UID: pcapng.Unknown, GID: pcapng.Unknown},
 			{Peer: true, PID: 2434, UID: 0, GID: 0, Comm: "dockerd"}},
 		Exe: "/usr/bin/docker", Cgroup: `/system.slice/dev-disk\x2dby.service`, Container: "0123456789ab", Pod: "web-0",
-		Unit: "docker.service", Data: []byte{0, 1, 255},
+		Unit: "docker.service", ContainerName: "web", NSPID: 7, Cmdline: "docker\x00run\x00a b",
+		PeerPlace: pcapng.Place{
+			Exe: "/usr/sbin/dockerd", Cgroup: "/init.scope", Container: "ba9876543210", ContainerName: "db", Pod: "shop/db-0", Unit: "init.scope",
+		},
+		Data: []byte{0, 1, 255},
 	}
 }
 
@@ -172,7 +187,8 @@ func random(r *rand.Rand) pcapng.Packet {
 	for i := range p.FDs {
 		p.FDs[i].Kind = pcapng.FDKind(r.IntN(7))
 	}
-	for _, v := range []*string{&p.Path, &p.Sender.Comm, &p.Peer.Comm, &p.Exe, &p.Unit, &p.Pod, &p.Sender.Thread} {
+	for _, v := range []*string{&p.Path, &p.Sender.Comm, &p.Peer.Comm, &p.Exe, &p.Unit, &p.Pod, &p.Sender.Thread,
+		&p.Cmdline, &p.ContainerName, &p.PeerPlace.Exe, &p.PeerPlace.Container} {
 		if coin() {
 			*v = ""
 		}

@@ -46,6 +46,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		p := full()
 		p.Path, p.Sender.Comm, p.Peer.Comm, p.Sender.Thread, p.Exe, p.Unit = name, name, name, name, name, name
+		p.Cmdline, p.ContainerName, p.PeerPlace.Exe, p.PeerPlace.Pod = name, name, name, name
 		p.Peer.Thread, p.Reader.Comm, p.FDs[0].Name = name, name, name
 		packets = append(packets, p)
 	}

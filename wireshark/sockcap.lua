@@ -84,6 +84,15 @@ local OPTION = {
   [18] = { "fd", "group", "Passed descriptor", least = 5 },
   [19] = { "cred", "group", "Passed credentials", size = 12 },
   [20] = { nil, "time", "Own time", size = 8 },
+  [21] = { "container.name", "string", "Container name" },
+  [22] = { "ns.pid", "uint32", "PID in its own namespace", size = 4 },
+  [23] = { "cmdline", "string", "Command line", list = true },
+  [24] = { "peer.exe", "string", "Peer executable" },
+  [25] = { "peer.cgroup", "string", "Peer control group" },
+  [26] = { "peer.container", "string", "Peer container" },
+  [27] = { "peer.container.name", "string", "Peer container name" },
+  [28] = { "peer.unit", "string", "Peer unit" },
+  [29] = { "peer.pod", "string", "Peer pod" },
   [30] = { "secid", "uint32", "Passed security ID", size = 4 },
   [32] = { "state", "word", "State", size = 1 },
   [33] = { "holder", "group", "Holder", least = 13 },
@@ -408,6 +417,7 @@ local NAME_OPTION = { [1] = "comm", [3] = "path", [4] = "peer_comm" }
 
 -- These are the same in all records of a socket or nearly so: names, not events.
 local STEADY = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, [12] = 12 }
+for kind = 21, 29 do STEADY[kind] = kind end
 
 -- add_option shows an option, and says whether it is damaged.
 local function add_option(view, tvb, rec, kind, at, bytes)
@@ -426,6 +436,8 @@ local function add_option(view, tvb, rec, kind, at, bytes)
     view:note(range, ("Own time: %s.%09d"):format(tostring(time / second), (time % second):tonumber()))
   elseif not row[1] then
     view:note(range, ("%s: %s"):format(row[3], printable(bytes)))
+  elseif row.list then -- of words, a NUL between two
+    view:add(row[1], range, printable((bytes:gsub("\0", " "))))
   elseif row[2] == "string" then
     view:string(row[1], range, bytes)
   elseif row[2]:find("^uint") then

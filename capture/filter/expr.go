@@ -17,9 +17,13 @@
 //	pid N, inode N      process, in the initial namespace; the socket's inode
 //	uid N|NAME          user
 //	gid N|NAME          group
-//	cgroup GLOB         the sender's control group: its path, or that of a group above it; of a GLOB
-//	                    without a slash, any part of it
-//	container ID        the sender's container, by as much of its id as one likes, from the front
+//	exe GLOB            path of the process's program, or of a directory above it; of a GLOB without a
+//	                    slash, the last part of it
+//	cgroup GLOB         its control group: the path, or that of a group above it; of a GLOB without a
+//	                    slash, any part of it
+//	container ID|GLOB   its container, by as much of its id as one likes, from the front, or by its name
+//	unit GLOB           its systemd unit
+//	pod GLOB            its Kubernetes pod: NAMESPACE/NAME, or NAME alone
 //	netns N|NAME        the sender's network namespace: its inode, or its name in ip-netns(8)
 //	stream, dgram, seqpacket
 //	len OP N            the bytes that the record stands for; OP is < <= > >= = == or !=
@@ -28,9 +32,10 @@
 //	data, connect, accept, listen, shutdown, close, refused, snapshot, read, lost
 //	inbound, outbound   from client to server, from server to client
 //
-// A path, comm, pid, uid, gid or inode is looked for at both ends: at the
-// sender, and at the receiver, who is the peer or whoever has read the
-// message; of a snapshot, at every process that holds an end. After src or dst it is looked for at the one end alone. What is not
+// A path, comm, pid, uid, gid, inode, exe, cgroup, container, unit or pod is
+// looked for at both ends: at the sender, and at the receiver, who is the peer
+// or, by comm, pid, uid and gid, whoever has read the message; of a snapshot, at every process that holds an
+// end. After src or dst it is looked for at the one end alone. What is not
 // known of a packet matches nothing.
 //
 // A value may lack its keyword after and, or and not, where it takes the one
@@ -39,8 +44,8 @@
 // takes the next character for itself. What stands in double quotes, as a
 // string of Go, is taken for itself altogether. Numbers are decimal.
 //
-// Sockets are asked for by path, comm, pid, uid, gid, inode, cgroup, container,
-// netns and type, without src and dst ([ParseSockets]): of both ends, and of
+// Sockets are asked for by path, comm, pid, uid, gid, inode, exe, cgroup,
+// container, unit, pod, netns and type, without src and dst ([ParseSockets]): of both ends, and of
 // every process that holds one. uid is who made a socket, too.
 //
 // [Expr.Match] evaluates an expression here, in user space. [Expr.Tests] takes

@@ -72,43 +72,63 @@ func primitives() map[string]func(p *pcapng.Packet) bool {
 			c, d := pid(p, 77)
 			return a || b || c || d
 		},
-		"uid root":              func(p packet) bool { return p.Sender.UID == 0 || p.Peer.UID == 0 },
-		"src uid alice":         func(p packet) bool { return p.Sender.UID == 1000 },
-		"dst uid 1000":          func(p packet) bool { return p.Peer.UID == 1000 },
-		"gid wheel":             func(p packet) bool { return p.Sender.GID == 10 || p.Peer.GID == 10 },
-		"inode 40005":           func(p packet) bool { return p.Sender.Inode == 40005 || p.Peer.Inode == 40005 },
-		"netns blue":            func(p packet) bool { return p.NetNS == 4026532201 },
-		"netns 17":              func(p packet) bool { return p.NetNS == 17 },
-		"cgroup docker.service": func(p packet) bool { return slices.Contains(strings.Split(p.Cgroup, "/"), "docker.service") },
-		"cgroup /system.slice":  func(p packet) bool { return strings.HasPrefix(p.Cgroup+"/", "/system.slice/") },
-		"cgroup /*.slice/d*":    func(p packet) bool { return strings.Contains(p.Cgroup, ".slice/d") },
-		"container 4f2a":        func(p packet) bool { return strings.HasPrefix(p.Container, "4f2a") },
-		"container web":         func(p packet) bool { return p.Container == "web" },
-		"stream":                func(p packet) bool { return p.Type == 1 },
-		"dgram":                 func(p packet) bool { return p.Type == 2 },
-		"seqpacket":             func(p packet) bool { return p.Type == 5 },
-		"less 100":              func(p packet) bool { return p.Len <= 100 },
-		"greater 100":           func(p packet) bool { return p.Len >= 100 },
-		"len < 100":             func(p packet) bool { return p.Len < 100 },
-		"len<=99":               func(p packet) bool { return p.Len <= 99 },
-		"len > 100":             func(p packet) bool { return p.Len > 100 },
-		"len>=101":              func(p packet) bool { return p.Len >= 101 },
-		"len = 100":             func(p packet) bool { return p.Len == 100 },
-		"len == 0":              func(p packet) bool { return p.Len == 0 },
-		"len != 0":              func(p packet) bool { return p.Len != 0 },
-		"fds":                   func(p packet) bool { return p.FDCount != 0 || len(p.FDs) != 0 },
-		"inbound":               func(p packet) bool { return p.Role == 1 },
-		"outbound":              func(p packet) bool { return p.Role == 2 },
-		"data":                  func(p packet) bool { return p.Event == 1 },
-		"read":                  func(p packet) bool { return p.Event == 2 },
-		"connect":               func(p packet) bool { return p.Event == 3 },
-		"accept":                func(p packet) bool { return p.Event == 4 },
-		"listen":                func(p packet) bool { return p.Event == 5 },
-		"shutdown":              func(p packet) bool { return p.Event == 6 },
-		"close":                 func(p packet) bool { return p.Event == 7 },
-		"refused":               func(p packet) bool { return p.Event == 8 },
-		"snapshot":              func(p packet) bool { return p.Event == 9 },
-		"lost":                  func(p packet) bool { return p.Event == 10 },
+		"uid root":      func(p packet) bool { return p.Sender.UID == 0 || p.Peer.UID == 0 },
+		"src uid alice": func(p packet) bool { return p.Sender.UID == 1000 },
+		"dst uid 1000":  func(p packet) bool { return p.Peer.UID == 1000 },
+		"gid wheel":     func(p packet) bool { return p.Sender.GID == 10 || p.Peer.GID == 10 },
+		"inode 40005":   func(p packet) bool { return p.Sender.Inode == 40005 || p.Peer.Inode == 40005 },
+		"netns blue":    func(p packet) bool { return p.NetNS == 4026532201 },
+		"netns 17":      func(p packet) bool { return p.NetNS == 17 },
+		"cgroup docker.service": func(p packet) bool {
+			return slices.Contains(strings.Split(p.Cgroup, "/"), "docker.service") || slices.Contains(strings.Split(p.PeerPlace.Cgroup, "/"), "docker.service")
+		},
+		"src cgroup /system.slice": func(p packet) bool { return strings.HasPrefix(p.Cgroup+"/", "/system.slice/") },
+		"cgroup /*.slice/d*": func(p packet) bool {
+			return strings.Contains(p.Cgroup, ".slice/d") || strings.Contains(p.PeerPlace.Cgroup, ".slice/d")
+		},
+		"container 4f2a": func(p packet) bool {
+			return strings.HasPrefix(p.Container, "4f2a") || strings.HasPrefix(p.PeerPlace.Container, "4f2a") || p.ContainerName == "4f2a"
+		},
+		"src container 4f2a": func(p packet) bool { return strings.HasPrefix(p.Container, "4f2a") || p.ContainerName == "4f2a" },
+		"container web": func(p packet) bool {
+			return slices.Contains([]string{p.Container, p.ContainerName, p.PeerPlace.Container, p.PeerPlace.ContainerName}, "web")
+		},
+		"dst container w*": func(p packet) bool {
+			return strings.HasPrefix(p.PeerPlace.Container, "w") || strings.HasPrefix(p.PeerPlace.ContainerName, "w")
+		},
+		"exe curl": func(p packet) bool {
+			return p.Exe == "/usr/bin/curl" || p.PeerPlace.Exe == "/usr/bin/curl (deleted)"
+		},
+		"src exe /usr":       func(p packet) bool { return strings.HasPrefix(p.Exe, "/usr/") },
+		"dst exe /usr/bin/*": func(p packet) bool { return strings.HasPrefix(p.PeerPlace.Exe, "/usr/bin/") }, // also below one that fits
+		"unit d*.service":    func(p packet) bool { return p.Unit == "docker.service" || p.PeerPlace.Unit == "docker.service" },
+		"pod web-0":          func(p packet) bool { return p.Pod == "shop/web-0" || p.PeerPlace.Pod == "web-0" },
+		"src pod shop/w*":    func(p packet) bool { return p.Pod == "shop/web-0" },
+		"stream":             func(p packet) bool { return p.Type == 1 },
+		"dgram":              func(p packet) bool { return p.Type == 2 },
+		"seqpacket":          func(p packet) bool { return p.Type == 5 },
+		"less 100":           func(p packet) bool { return p.Len <= 100 },
+		"greater 100":        func(p packet) bool { return p.Len >= 100 },
+		"len < 100":          func(p packet) bool { return p.Len < 100 },
+		"len<=99":            func(p packet) bool { return p.Len <= 99 },
+		"len > 100":          func(p packet) bool { return p.Len > 100 },
+		"len>=101":           func(p packet) bool { return p.Len >= 101 },
+		"len = 100":          func(p packet) bool { return p.Len == 100 },
+		"len == 0":           func(p packet) bool { return p.Len == 0 },
+		"len != 0":           func(p packet) bool { return p.Len != 0 },
+		"fds":                func(p packet) bool { return p.FDCount != 0 || len(p.FDs) != 0 },
+		"inbound":            func(p packet) bool { return p.Role == 1 },
+		"outbound":           func(p packet) bool { return p.Role == 2 },
+		"data":               func(p packet) bool { return p.Event == 1 },
+		"read":               func(p packet) bool { return p.Event == 2 },
+		"connect":            func(p packet) bool { return p.Event == 3 },
+		"accept":             func(p packet) bool { return p.Event == 4 },
+		"listen":             func(p packet) bool { return p.Event == 5 },
+		"shutdown":           func(p packet) bool { return p.Event == 6 },
+		"close":              func(p packet) bool { return p.Event == 7 },
+		"refused":            func(p packet) bool { return p.Event == 8 },
+		"snapshot":           func(p packet) bool { return p.Event == 9 },
+		"lost":               func(p packet) bool { return p.Event == 10 },
 	}
 }
 
@@ -129,6 +149,12 @@ func somePacket(r *rand.Rand) *pcapng.Packet {
 			"docker.sock", "@/tmp/.X11-unix/X0", "@nul\x00", "@docker.sock", "/running"),
 		Cgroup:    one("", "/", "/system.slice", "/system.slice/docker.service", "/system.slicer", "/user.slice/docker.service/x"),
 		Container: one("", "4f2a77", "4f2b77", "web", "web2"), FDCount: uint32(r.IntN(2)),
+		ContainerName: one("", "web", "4f2a", "db"), Exe: one("", "/usr/bin/curl", "/usr/local/curl2"),
+		Unit: one("", "docker.service", "ssh.service"), Pod: one("", "shop/web-0", "shop/db-0"),
+		PeerPlace: pcapng.Place{
+			Cgroup: one("", "/system.slice/docker.service", "/x.slice/d/y"), Container: one("", "4f2a99", "web"), ContainerName: one("", "web", "w\n"),
+			Exe: one("", "/usr/bin/curl (deleted)", "/usr/bin/w/x"), Unit: one("", "docker.service"), Pod: one("", "web-0"),
+		},
 	}
 	if r.IntN(3) == 0 {
 		p.Reader = &pcapng.Endpoint{PID: []uint32{0, 5, 77}[r.IntN(3)], Comm: one("", "curl")}
@@ -330,8 +356,8 @@ func TestErrors(t *testing.T) {
 		"pid 5 & pid 6":                   `column 7: "&" is no sign`,
 		"port 80":                         `column 1: "port" is no primitive`,
 		"docker.sock":                     `column 1: "docker.sock" is no primitive`,
-		"src":                             `column 4: the end stands after src, where path, comm, pid, uid, gid or inode should`,
-		"dst container web":               `column 5: container has no ends`,
+		"src":                             `column 4: the end stands after src, where what is asked of one end should`,
+		"dst netns blue":                  `column 5: netns has no ends`,
 		"cgroup 17":                       `column 8: cgroup 17: a packet has no numbers of control groups`,
 		"len 5":                           `column 5: "5" stands after len, where one of < <= > >= = != should`,
 		"len > x":                         `column 7: "x" stands after len, where a number of bytes up to 4294967295 should`,
@@ -446,7 +472,7 @@ func TestUses(t *testing.T) {
 func TestExprDoesNotAllocate(t *testing.T) {
 	e := parse(t, "(/run/*/bus or comm x?z* or pid 5) and not (len > 7 or cgroup docker*) and not path docker.sock")
 	p := somePacket(rand.New(rand.NewPCG(5, 6)))
-	p.Path, p.Cgroup, p.Len = "/run/dbus/bus", "/a/b/c", 7
+	p.Path, p.Cgroup, p.PeerPlace.Cgroup, p.Len = "/run/dbus/bus", "/a/b/c", "/d", 7
 	if !e.Match(p) {
 		t.Fatalf("%s does not keep it", e)
 	}

@@ -26,7 +26,7 @@ const (
 )
 
 const (
-	hintPrimitives = "primitives begin with path, comm, pid, uid, gid, inode, cgroup, container, netns, len, less, greater, src or dst; or are /PATH, @NAME, fds, stream, dgram, seqpacket, inbound, outbound, or an event as data"
+	hintPrimitives = "primitives begin with path, comm, pid, uid, gid, inode, exe, cgroup, container, unit, pod, netns, len, less, greater, src or dst; or are /PATH, @NAME, fds, stream, dgram, seqpacket, inbound, outbound, or an event as data"
 	hintJoin       = `put "and" or "or" between two primitives`
 )
 
@@ -260,7 +260,7 @@ func (p *parser) qualified() (node, *fail) {
 	}
 	t := p.tok
 	switch {
-	case t.kind == tokenWord && (t.text == "cgroup" || t.text == "container" || t.text == "netns"):
+	case t.kind == tokenWord && t.text == "netns":
 		hint := "leave out " + word + ": a packet has the sender's alone"
 		return nil, failAt(t.at, hint, "%s has no ends", t.text)
 	case t.kind == tokenWord && hasValue(t.text):
@@ -273,7 +273,7 @@ func (p *parser) qualified() (node, *fail) {
 		}
 		return n, p.advance()
 	}
-	return nil, failAt(t.at, "", "%s stands after %s, where path, comm, pid, uid, gid or inode should", t.describe(), word)
+	return nil, failAt(t.at, "", "%s stands after %s, where what is asked of one end should", t.describe(), word)
 }
 
 // keywordValue is a keyword and its value.
@@ -299,10 +299,10 @@ func (p *parser) keywordValue(end End) (node, *fail) {
 
 func hasValue(keyword string) bool {
 	switch keyword {
-	case "path", "comm", "pid", "uid", "gid", "inode", "cgroup", "container", "netns":
+	case "path", "comm", "pid", "uid", "gid", "inode", "netns":
 		return true
 	}
-	return false
+	return isPlace(keyword)
 }
 
 // value makes a primitive of a keyword and the token t.
@@ -310,7 +310,7 @@ func (p *parser) value(end End, keyword string, t token) (node, *fail) {
 	if t.text == "" {
 		return nil, failAt(t.at, "", "%s has an empty value", keyword)
 	}
-	if keyword != "path" && keyword != "comm" && keyword != "cgroup" && keyword != "container" {
+	if keyword != "path" && keyword != "comm" && !isPlace(keyword) {
 		n, f := p.number(keyword, t)
 		if f != nil {
 			return nil, f
@@ -326,14 +326,14 @@ func (p *parser) value(end End, keyword string, t token) (node, *fail) {
 		return &Path{End: end, pattern: pat.cleaned()}, nil
 	case "comm":
 		return comm{end: end, pattern: pat}, nil
-	case "container":
-		return container{pattern: pat}, nil
+	case "container", "unit", "pod":
+		return place{name: keyword, end: end, pattern: pat}, nil
 	}
-	if t.kind == tokenWord && strings.Trim(t.text, "0123456789") == "" {
+	if keyword == "cgroup" && t.kind == tokenWord && strings.Trim(t.text, "0123456789") == "" {
 		return nil, failAt(t.at, "name its path, as /system.slice/docker.service, or a part of that",
 			"cgroup %s: a packet has no numbers of control groups", t.text)
 	}
-	return cgroup{pattern: pat.cleaned()}, nil
+	return place{name: keyword, end: end, pattern: pat.cleaned()}, nil
 }
 
 func patternOf(keyword string, t token) (pattern, *fail) {

@@ -148,56 +148,6 @@ func (t number) append(dst []byte) []byte {
 	return strconv.AppendUint(dst, t.n, 10)
 }
 
-type cgroup struct {
-	leaf
-	pattern pattern
-}
-
-func (t cgroup) keyword() string { return "cgroup" }
-
-func (t cgroup) match(p *pcapng.Packet, _ func(*Path) bool) bool { return t.is(p.Cgroup) }
-
-func (t cgroup) is(group string) bool {
-	if strings.Contains(t.pattern.text, "/") {
-		return group != "" && t.pattern.matchAddress(group)
-	}
-	for rest := group; rest != ""; {
-		var part string
-		part, rest, _ = strings.Cut(rest, "/")
-		if part != "" && t.pattern.match(part, false) {
-			return true
-		}
-	}
-	return false
-}
-
-func (t cgroup) append(dst []byte) []byte { return t.pattern.append(append(dst, "cgroup "...)) }
-
-type container struct {
-	leaf
-	pattern pattern
-}
-
-func (t container) keyword() string { return "container" }
-
-func (t container) match(p *pcapng.Packet, _ func(*Path) bool) bool { return t.is(p.Container) }
-
-func (t container) is(id string) bool {
-	switch {
-	case id == "":
-		return false
-	case t.pattern.glob:
-		return t.pattern.match(id, true)
-	case isHex(t.pattern.text):
-		return strings.HasPrefix(id, t.pattern.text)
-	}
-	return id == t.pattern.text
-}
-
-func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
-
-func (t container) append(dst []byte) []byte { return t.pattern.append(append(dst, "container "...)) }
-
 type length struct {
 	leaf
 	op string // < <= > >= = !=

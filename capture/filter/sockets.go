@@ -14,13 +14,13 @@ type Sockets struct {
 
 // Process is one that holds a socket.
 type Process struct {
-	PID               uint32
-	UID, GID          uint32 // pcapng.Unknown if unknown
-	Comm              string
-	Cgroup, Container string
+	PID      uint32
+	UID, GID uint32 // pcapng.Unknown if unknown
+	Comm     string
+	Place    pcapng.Place
 }
 
-const hintSockets = "sockets are chosen by path, comm, pid, uid, gid, inode, cgroup, container, netns, stream, dgram and seqpacket"
+const hintSockets = "sockets are chosen by path, comm, pid, uid, gid, inode, exe, cgroup, container, unit, pod, netns, stream, dgram and seqpacket"
 
 // ParseSockets is [Parse] for an expression that is asked of sockets: what only
 // packets have is an error.
@@ -80,10 +80,8 @@ func isProcess(n node, p *Process) bool {
 	switch n := n.(type) {
 	case comm:
 		return n.is(p.Comm)
-	case cgroup:
-		return n.is(p.Cgroup)
-	case container:
-		return n.is(p.Container)
+	case place:
+		return n.is(&p.Place)
 	}
 	return false
 }

@@ -14,7 +14,8 @@ func TestMatchSockets(t *testing.T) {
 		Type: pcapng.Stream, Inodes: []uint64{101, 1 << 40}, NetNS: []uint32{4026531840, 9}, UIDs: []uint32{1000, pcapng.Unknown},
 		Processes: []Process{
 			{PID: 7, UID: 0, GID: 4, Comm: "nginx"},
-			{PID: 4099, UID: 33, GID: pcapng.Unknown, Comm: "php fpm", Cgroup: "/system.slice/docker-x.scope", Container: id},
+			{PID: 4099, UID: 33, GID: pcapng.Unknown, Comm: "php fpm",
+				Place: pcapng.Place{Cgroup: "/system.slice/docker-x.scope", Container: id, ContainerName: "web", Exe: "/usr/sbin/php", Unit: "docker-x.scope"}},
 		},
 	}
 	for expr, want := range map[string]bool{
@@ -23,7 +24,7 @@ func TestMatchSockets(t *testing.T) {
 		"comm nginx and comm php*": true, "pid 7": true, "pid 4099": true, "pid 8": false, "not pid 7": false, "pid 8 or 7": true,
 		"uid 1000": true, "uid 33": true, "uid 0": true, "uid 1": false, "gid 4": true, "gid 0": false,
 		"inode 101": true, "inode 1099511627776": true, "inode 100": false, "netns 9": true, "netns 8": false,
-		"container 0123": true, "container 1234": false, "cgroup docker-x.scope": true, "cgroup /system.slice": true, "cgroup /user.slice": false,
+		"container 0123": true, "container web": true, "container we": false, "exe php": true, "exe /usr/bin": false, "unit *.scope": true, "pod *": false, "container 1234": false, "cgroup docker-x.scope": true, "cgroup /system.slice": true, "cgroup /user.slice": false,
 		"/run/x": true, "/run/y": false, "path x and not /run/y": true, "/run/y or pid 7": true, "(pid 8 or dgram) and stream": false,
 	} {
 		e, err := ParseSockets(expr, Lookup{})
@@ -72,7 +73,7 @@ func FuzzMatchSockets(f *testing.F) {
 		f.Add(expr)
 	}
 	s := Sockets{Type: pcapng.Stream, Inodes: []uint64{101}, NetNS: []uint32{9}, UIDs: []uint32{7},
-		Processes: []Process{{PID: 7, UID: 7, GID: 7, Comm: "a", Cgroup: "/a/b", Container: "01ab"}}}
+		Processes: []Process{{PID: 7, UID: 7, GID: 7, Comm: "a", Place: pcapng.Place{Cgroup: "/a/b", Container: "01ab"}}}}
 	at := func(p *Path) bool { return p.Match("/a") }
 	f.Fuzz(func(t *testing.T, text string) {
 		e, err := ParseSockets(text, Lookup{})

@@ -1,11 +1,16 @@
 package snapshot
 
-import "strings"
+import (
+	"strings"
 
-// cgroup reads /proc/PID/cgroup: the path that says most, and the container
-// that is named in one of the paths. With version 1 a line is a hierarchy,
-// and not all of them need have been told of a container.
-func cgroup(text string) (path, container string) {
+	"github.com/sockcap/sockcap/capture/container"
+)
+
+// cgroup reads /proc/PID/cgroup: the path that says most, and what the paths
+// tell. With version 1 a line is a hierarchy, and not all of them need have been
+// told of a container.
+func cgroup(text string) (path string, group container.Group) {
+	var contained container.Group
 	var systemd, other string
 	for line := range strings.Lines(text) {
 		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
@@ -13,8 +18,8 @@ func cgroup(text string) (path, container string) {
 		if !ok {
 			continue
 		}
-		if id := containerOf(p); id != "" && container == "" {
-			container = id
+		if g := container.Parse(p); g.Container != "" && contained.Container == "" {
+			contained = g
 		}
 		switch {
 		case controllers == "":
@@ -30,51 +35,10 @@ func cgroup(text string) (path, container string) {
 			path = p
 		}
 	}
-	return path, container
-}
-
-// containerOf is the id of the innermost container that a cgroup's path names:
-//
-//	/docker/ID                                        docker, cgroupfs
-//	/system.slice/docker-ID.scope                     docker, systemd
-//	/kubepods/besteffort/podUID/ID                    containerd or CRI-O, cgroupfs
-//	/kubepods.slice/.../cri-containerd-ID.scope       containerd, systemd
-//	/default/ID                                       containerd's ctr
-//	/kubepods.slice/.../crio-ID.scope                 CRI-O, systemd
-//	/machine.slice/libpod-ID.scope/container          podman
-//
-// What guards a container from outside (crio-conmon-ID, libpod-conmon-ID) is
-// not in it.
-func containerOf(path string) string {
-	id := ""
-	for part := range strings.SplitSeq(path, "/") {
-		part = strings.TrimSuffix(part, ".scope")
-		prefix, name := "", part
-		if i := strings.LastIndexByte(part, '-'); i >= 0 {
-			prefix, name = part[:i], part[i+1:]
-		}
-		if isID(name) && !strings.HasSuffix(prefix, "conmon") {
-			id = name
-		}
+	group = container.Parse(path)
+	if group.Container == "" {
+		contained.Unit = group.Unit
+		group = contained
 	}
-	return id
-}
-
-// isID reports whether name is a container's id: 64 hexadecimal digits.
-func isID(name string) bool {
-	return len(name) == 64 && strings.Trim(name, "0123456789abcdef") == ""
-}
-
-// unitOf is the innermost systemd unit in a cgroup's path that is no slice.
-func unitOf(path string) string {
-	unit := ""
-	for part := range strings.SplitSeq(path, "/") {
-		if i := strings.LastIndexByte(part, '.'); i > 0 {
-			switch part[i+1:] {
-			case "service", "scope", "socket", "mount", "swap":
-				unit = part
-			}
-		}
-	}
-	return unit
+	return path, group
 }

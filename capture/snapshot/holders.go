@@ -8,8 +8,6 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sockcap/sockcap/pcapng"
 )
 
 // kernelThread is PF_KTHREAD of include/linux/sched.h, in /proc/PID/stat.
@@ -75,7 +73,7 @@ func (t *taker) process(pid string, byInode map[uint64]*Socket) (hidden bool) {
 			continue
 		}
 		if p == nil {
-			p = describe(dir, uint32(number))
+			p = describe(dir, uint32(number), t.containers)
 		}
 		socket.Holders = append(socket.Holders, Holder{p, uint32(fd)})
 	}
@@ -104,54 +102,4 @@ func isForeign(dir int) bool {
 	}
 	uid, _ := ids(readAt(dir, "status"))
 	return uid != uint32(os.Geteuid())
-}
-
-// describe reads what is told of a process. What can't be had is left out.
-func describe(dir int, pid uint32) *Process {
-	p := &Process{PID: pid, Comm: string(bytes.TrimSuffix(readAt(dir, "comm"), []byte("\n")))}
-	p.UID, p.GID = ids(readAt(dir, "status"))
-	p.Cgroup, p.Container = cgroup(string(readAt(dir, "cgroup")))
-	p.Unit = unitOf(p.Cgroup)
-	return p
-}
-
-// ids are the effective user and group in /proc/PID/status, in which the kernel
-// escapes the name's newlines.
-func ids(status []byte) (uid, gid uint32) {
-	id := func(key string) uint32 {
-		_, line, _ := bytes.Cut(status, []byte("\n"+key+":"))
-		line, _, _ = bytes.Cut(line, []byte("\n"))
-		fields := bytes.Fields(line)
-		if len(fields) < 2 {
-			return pcapng.Unknown
-		}
-		n, err := strconv.ParseUint(string(fields[1]), 10, 32)
-		if err != nil {
-			return pcapng.Unknown
-		}
-		return uint32(n)
-	}
-	return id("Uid"), id("Gid")
-}
-
-// maxFile bounds what is read of a file in /proc.
-const maxFile = 64 << 10
-
-// readAt reads a file in dir, nothing if that can't be done.
-func readAt(dir int, name string) []byte {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	b := make([]byte, 0, 2048)
-	for len(b) < maxFile {
-		b = slices.Grow(b, 512)
-		n, err := unix.Read(fd, b[len(b):cap(b)])
-		if n <= 0 || err != nil {
-			break
-		}
-		b = b[:len(b)+n]
-	}
-	return b
 }

@@ -26,7 +26,9 @@ package snapshot
 import (
 	"cmp"
 	"slices"
+	"time"
 
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -111,22 +113,32 @@ type Process struct {
 	PID       uint32 // in the pid namespace that /proc shows
 	UID, GID  uint32 // effective; pcapng.Unknown if unknown
 	Comm      string
+	Exe       string // path of its program
 	Cgroup    string // its path, from the root that /proc shows
-	Container string // id, of docker, containerd, CRI-O or podman
-	Unit      string // of systemd
+	Container string // id, of docker, containerd, CRI-O or podman; else its name
+
+	ContainerName string
+	Pod           string // of Kubernetes, NAMESPACE/NAME, or its uid
+	Unit          string // of systemd
+
+	// Of [Look] alone.
+	Start   time.Duration // after the machine, in hundredths of a second
+	NSPID   uint32        // in its own pid namespace, 0 if that is /proc's
+	Cmdline string        // its arguments, a NUL between two
 }
 
 // Take looks at the machine. An error is an [*Error].
 func Take(o Options) (*Snapshot, error) {
-	t := taker{proc: "/proc", options: o, dump: dump}
+	t := taker{proc: "/proc", options: o, dump: dump, containers: container.NewNames()}
 	return t.take()
 }
 
 // taker makes one snapshot.
 type taker struct {
-	proc    string
-	options Options
-	dump    func(n namespace, found func(*Socket)) error
+	proc       string
+	options    Options
+	dump       func(n namespace, found func(*Socket)) error
+	containers *container.Names // by id
 }
 
 func (t *taker) take() (*Snapshot, error) {

@@ -79,7 +79,8 @@ func (r *rawFilter) set(f *flags, words []string) error {
 	if f.explain || len(f.read) > 0 {
 		return nil
 	}
-	return f.filterLive()
+	f.chooseLive()
+	return nil
 }
 
 // isCommand reports whether words may have been meant as a command, and it is
@@ -90,15 +91,6 @@ func isCommand(words []string) bool {
 	}
 	_, err := exec.LookPath(words[0])
 	return err == nil
-}
-
-// filterLive hands the filter on to the capture.
-func (f *flags) filterLive() error {
-	if what := f.filter.Uses("cgroup", "container"); what != "" {
-		return errNotLive(what)
-	}
-	f.chooseLive()
-	return nil
 }
 
 // chooseLive sets what the capture keeps.

@@ -44,7 +44,7 @@ func flagWords(name string) string {
 		"l":                             "flush each line",
 		"packet-buffered":               "flush each packet",
 		"quiet":                         "print less",
-		"e":                             "print uids, inodes, cgroup",
+		"e":                             "print uids, inodes, cgroup, container",
 		"v":                             "print all events; again: more of each",
 		"number":                        "number the lines",
 		"A":                             "print the payload as text",

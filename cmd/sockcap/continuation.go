@@ -41,10 +41,12 @@ func isComparison(word string) bool {
 }
 
 // ends is what may be asked of one end alone.
-func ends() []string { return []string{"path", "comm", "pid", "uid", "gid", "inode"} }
+func ends() []string {
+	return []string{"path", "comm", "pid", "uid", "gid", "inode", "exe", "cgroup", "container", "unit", "pod"}
+}
 
 func expectsValue(word string) bool {
-	return slices.Contains(append(ends(), "cgroup", "container", "netns"), word)
+	return slices.Contains(append(ends(), "netns"), word)
 }
 
 // isValue reports whether the last word is the value of the one before it:
@@ -56,7 +58,7 @@ func isValue(words []string) bool {
 
 // primitives is every word that may begin a primitive.
 func primitives() []string {
-	return append(ends(), "cgroup", "container", "netns", "src", "dst", "not",
+	return append(ends(), "netns", "src", "dst", "not",
 		"stream", "dgram", "seqpacket", "len", "less", "greater", "fds",
 		"data", "connect", "accept", "listen", "shutdown", "close", "refused", "snapshot", "read", "lost",
 		"inbound", "outbound")

@@ -33,7 +33,7 @@ Size
   --redact          keep headers and lengths, no payload
 Printing
   -q, -v, -vv       less; all events; more of each
-  -e, -#            uids, inodes, cgroup; numbers, which are Wireshark's
+  -e, -#            uids, inodes, container; numbers, which are Wireshark's
   -A, -x, -X        payload as text, hexadecimal, both; -xx, -XX: whole records
   -t ... -ttttt     time: none, since 1970, since the line before, with date,
                     since the first line

@@ -36,7 +36,10 @@ func fullPacket() pcapng.Packet {
 		},
 		Cred: &pcapng.Cred{PID: 20, UID: 0, GID: 21}, SecID: 22, State: pcapng.StateListening,
 		Holders: []pcapng.Holder{{PID: 22, UID: 0, GID: 23, Comm: "h\xff"}, {PID: 25, UID: 26, GID: 27, Comm: "j"}, {Peer: true, PID: 24, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: "i"}},
-		Exe:     "/bin/\xfe", Cgroup: "/c\xfe", Container: "d\xfe", Pod: "p\xfe", Unit: "u\xfe", Data: []byte("\x00\x1b\x7f\u009b\n"),
+		Exe:     "/bin/\xfe", Cgroup: "/c\xfe", Container: "d\xfe", Pod: "p\xfe", Unit: "u\xfe",
+		ContainerName: "n\xfe", NSPID: 22, Cmdline: "a\x00\x00-b c\x00\xfe\"",
+		PeerPlace: pcapng.Place{Exe: "/pe\xfe", Cgroup: "/pc\xfe", Container: "pd\xfe", ContainerName: "pn\xfe", Pod: "pp\xfe", Unit: "pu\xfe"},
+		Data:      []byte("\x00\x1b\x7f\u009b\n"),
 	}
 }
 
@@ -118,6 +121,17 @@ func packetOf(t *testing.T, fields map[string]any) pcapng.Packet {
 		}
 		return text
 	}
+	arguments := func(key string) string {
+		list, _ := take(key).([]any)
+		raw, _ := take(key + "_raw").([]any)
+		text := make([]string, len(list))
+		for i, v := range list {
+			if text[i] = v.(string); raw != nil && raw[i] != nil {
+				text[i] = bytes(raw[i])
+			}
+		}
+		return strings.Join(text, "\x00")
+	}
 	moment := func(key string) (tt time.Time) {
 		if v := take(key); v != nil {
 			var err error
@@ -146,6 +160,11 @@ func packetOf(t *testing.T, fields map[string]any) pcapng.Packet {
 		Lost: number("lost", 0), Skipped: number("skipped", 0), DropCount: number("drop_count", 0),
 		Errno: number32("errno", 0), NetNS: number32("netns", 0), FDCount: number32("fd.count", 0),
 		Exe: name("exe"), Cgroup: name("cgroup"), Container: name("container"), Pod: name("pod"), Unit: name("unit"),
+		ContainerName: name("container.name"), NSPID: number32("ns.pid", 0), Cmdline: arguments("cmdline"),
+		PeerPlace: pcapng.Place{
+			Exe: name("peer.exe"), Cgroup: name("peer.cgroup"), Container: name("peer.container"),
+			ContainerName: name("peer.container.name"), Pod: name("peer.pod"), Unit: name("peer.unit"),
+		},
 	}
 	if p.Event != pcapng.EventData {
 		p.MessageLen = 0 // says nothing there
@@ -250,7 +269,7 @@ func TestJSONDocument(t *testing.T) {
 	printed := parseJSON(t, appendJSON(nil, &p))
 	p.Data = []byte("text")
 	maps.Copy(printed, parseJSON(t, appendJSON(nil, &p)))
-	expectDocumented(t, "# sockcap --json", printed, "fd.name_raw", "holder.comm_raw")
+	expectDocumented(t, "# sockcap --json", printed, "fd.name_raw", "holder.comm_raw", "cmdline_raw")
 }
 
 // expectDocumented compares the keys of an object with those in the tables of

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/snapshot"
+	"github.com/sockcap/sockcap/pcapng"
 )
 
 // listFlags are what `sockcap list` takes besides an expression.
@@ -159,7 +160,8 @@ func (c *socketChoice) has(l *snapshot.Link) bool {
 				continue
 			}
 			a.Processes = append(a.Processes, filter.Process{
-				PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Cgroup: p.Cgroup, Container: p.Container,
+				PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm,
+				Place: pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit},
 			})
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // linkKeys are the names of one end's fields.
 type linkKeys struct {
 	inode, address, netns, uid, device, file, received, sent, memory, sendMemory, shutdown,
-	pid, fd, comm, euid, egid, cgroup, container, unit string
+	pid, fd, comm, euid, egid, exe, cgroup, container, containerName, pod, unit string
 }
 
 // keysOf is for "client" or "server".
@@ -22,7 +22,8 @@ func keysOf(end string) linkKeys {
 		memory: end + ".rmem", sendMemory: end + ".wmem", shutdown: end + ".shutdown",
 		pid: end + ".pid", fd: end + ".fd", comm: end + ".comm",
 		euid: end + ".euid", egid: end + ".egid",
-		cgroup: end + ".cgroup", container: end + ".container", unit: end + ".unit",
+		exe: end + ".exe", cgroup: end + ".cgroup", container: end + ".container", containerName: end + ".container.name",
+		pod: end + ".pod", unit: end + ".unit",
 	}
 }
 
@@ -78,8 +79,11 @@ func (o *object) socket(k linkKeys, s *snapshot.Socket, listens bool) {
 	ids(k.euid, func(h *snapshot.Holder) uint32 { return h.Process.UID })
 	ids(k.egid, func(h *snapshot.Holder) uint32 { return h.Process.GID })
 	o.names(k.comm, s.Holders, func(p *snapshot.Process) string { return p.Comm })
+	o.names(k.exe, s.Holders, func(p *snapshot.Process) string { return p.Exe })
 	o.names(k.cgroup, s.Holders, func(p *snapshot.Process) string { return p.Cgroup })
 	o.names(k.container, s.Holders, func(p *snapshot.Process) string { return p.Container })
+	o.names(k.containerName, s.Holders, func(p *snapshot.Process) string { return p.ContainerName })
+	o.names(k.pod, s.Holders, func(p *snapshot.Process) string { return p.Pod })
 	o.names(k.unit, s.Holders, func(p *snapshot.Process) string { return p.Unit })
 }
 

@@ -23,8 +23,9 @@ ends, and each socket that has none; all, or those that the expression keeps.
   -n                users as numbers
   --json            an object a line
   EXPRESSION        /PATH @NAME (or all below a directory), comm GLOB, pid N,
-                    uid NAME, gid NAME, container ID, cgroup GLOB, inode N,
-                    netns N, stream, dgram, seqpacket; and, or, not, ( )
+                    uid NAME, gid NAME, exe, cgroup, unit or pod GLOB,
+                    container ID or NAME, inode N, netns N, stream, dgram,
+                    seqpacket; and, or, not, ( )
   --path, --comm, --pid, --uid, --container, --cgroup    the same, with a value
   -h, --help
 

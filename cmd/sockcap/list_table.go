@@ -102,15 +102,15 @@ func bothEnds(l *snapshot.Link, of func(*snapshot.Socket) string) string {
 	return dash(l.Server)
 }
 
-// containerOf is the short id of the container that holds s, as docker ps has
-// it; empty if none does.
+// containerOf is the name of the container that holds s, or its short id, as
+// docker ps has both; empty if none does.
 func containerOf(s *snapshot.Socket) string {
 	if s == nil {
 		return ""
 	}
 	for _, h := range s.Holders {
-		if id := h.Process.Container; id != "" {
-			return id[:min(len(id), 12)]
+		if p := h.Process; p.Container != "" {
+			return string(appendContainer(nil, p.ContainerName, p.Container))
 		}
 	}
 	return ""

@@ -224,6 +224,12 @@ func TestListJSON(t *testing.T) {
 	server.Device, server.File, server.Shutdown = 1, 1, 1
 	server.Address = "/x"
 	server.Holders[0].Process.Cgroup, server.Holders[0].Process.Unit = "/x", "x"
+	for _, p := range []*snapshot.Process{client.Holders[0].Process, server.Holders[0].Process} {
+		p.Exe, p.ContainerName, p.Pod = "/bin/x", "web", "shop/web-0"
+		if name := containerOf(&snapshot.Socket{Holders: []snapshot.Holder{{Process: p}}}); name != "web" {
+			t.Errorf("container %q", name)
+		}
+	}
 	odd := parseJSON(t, appendLinkJSON(nil, &snapshot.Link{Client: client, Server: server}))
 	maps.Copy(printed, odd)
 	expectDocumented(t, "# sockcap list --json", printed)

@@ -174,13 +174,6 @@ func errLongExpression(name string) error {
 	return usage("%s: more than %d bytes, too long for an expression", quoteName(name), maxExpression)
 }
 
-func errNotLive(what string) error {
-	return &errUsage{
-		text: fmt.Sprintf("%s: a capture does not tell so far, only a file may", what),
-		hint: "leave it out here, and filter what others have written with -r",
-	}
-}
-
 // printFilter prints an expression, and what the kernel tests of it, if it is
 // asked.
 func printFilter(w io.Writer, e *filter.Expr, kernel *capture.Explanation) error {

@@ -8,16 +8,13 @@ import (
 
 // appendIDs appends what -e adds: whose sockets these are, and which.
 //
-//	uid 1000 > 0 inode 67806 > 42434 cgroup /user.slice
+//	uid 1000 > 0 inode 67806 > 42434 cgroup /user.slice container web > -
 func appendIDs(dst []byte, p *pcapng.Packet) []byte {
 	dst = appendID(append(dst, "uid "...), p.Sender.UID)
 	dst = appendID(append(dst, " > "...), p.Peer.UID)
 	dst = appendInode(append(dst, " inode "...), p.Sender.Inode)
 	dst = appendInode(append(dst, " > "...), p.Peer.Inode)
-	if p.Cgroup != "" {
-		dst = appendShort(append(dst, " cgroup "...), p.Cgroup, maxName)
-	}
-	return append(dst, ' ')
+	return append(appendWhere(dst, p), ' ')
 }
 
 func appendID(dst []byte, id uint32) []byte {
@@ -76,6 +73,8 @@ func (d *details) end() {
 func appendDetails(dst []byte, p *pcapng.Packet, more bool) []byte {
 	d := details{dst: dst}
 	d.message(p)
+	d.end()
+	d.command(p)
 	d.end()
 	d.descriptors(p.FDs)
 	d.end()
@@ -143,6 +142,9 @@ func (d *details) read(p *pcapng.Packet) {
 	d.fact("read")
 	if p.Reader != nil {
 		d.dst = appendProcess(append(d.dst, " by "...), p.Reader)
+		if isThread(p.Reader) {
+			d.dst = appendThread(append(d.dst, " thread "...), p.Reader)
+		}
 	}
 	if p.Latency != 0 {
 		d.dst = appendSeconds(append(d.dst, " after "...), p.Latency)
@@ -181,11 +183,8 @@ func (d *details) holders(holders []pcapng.Holder) {
 // sender: what else is known of who did it.
 func (d *details) sender(p *pcapng.Packet) {
 	d.endpoint("sender ", &p.Sender)
-	d.name("exe ", p.Exe)
-	d.name("cgroup ", p.Cgroup)
-	d.name("container ", p.Container)
-	d.name("pod ", p.Pod)
-	d.name("unit ", p.Unit)
+	place := senderPlace(p)
+	d.place(&place)
 	if p.NetNS != 0 {
 		d.number("netns ", uint64(p.NetNS))
 	}
@@ -203,7 +202,10 @@ func (d *details) sender(p *pcapng.Packet) {
 	}
 }
 
-func (d *details) peer(p *pcapng.Packet) { d.endpoint("peer ", &p.Peer) }
+func (d *details) peer(p *pcapng.Packet) {
+	d.endpoint("peer ", &p.Peer)
+	d.place(&p.PeerPlace)
+}
 
 // endpoint appends what is known of one end besides its process.
 func (d *details) endpoint(which string, e *pcapng.Endpoint) {
@@ -214,13 +216,7 @@ func (d *details) endpoint(which string, e *pcapng.Endpoint) {
 	d.dst = appendID(append(d.dst, "uid "...), e.UID)
 	d.dst = appendID(append(d.dst, " gid "...), e.GID)
 	d.dst = appendInode(append(d.dst, " inode "...), e.Inode)
-	if e.TID != 0 && (e.TID != e.PID || e.Thread != "") {
-		d.dst = append(d.dst, " thread "...)
-		if e.Thread != "" {
-			d.dst = appendShort(d.dst, e.Thread, maxComm)
-		}
-		d.dst = append(d.dst, '[')
-		d.dst = strconv.AppendUint(d.dst, uint64(e.TID), 10)
-		d.dst = append(d.dst, ']')
+	if isThread(e) {
+		d.dst = appendThread(append(d.dst, " thread "...), e)
 	}
 }

@@ -22,6 +22,7 @@ func appendJSON(dst []byte, p *pcapng.Packet) []byte {
 	o.sender(p)
 	o.name("path", p.Path)
 	o.endpoint(peerKeys, &p.Peer)
+	o.place(peerPlaceKeys, &p.PeerPlace)
 	o.number("connid", p.ConnID)
 	if p.Event == pcapng.EventData {
 		o.payload(p)
@@ -57,11 +58,10 @@ func (o *object) endpoint(k endpointKeys, e *pcapng.Endpoint) {
 // sender appends who did it, and where that process lives.
 func (o *object) sender(p *pcapng.Packet) {
 	o.endpoint(senderKeys, &p.Sender)
-	o.name("exe", p.Exe)
-	o.name("cgroup", p.Cgroup)
-	o.name("container", p.Container)
-	o.name("pod", p.Pod)
-	o.name("unit", p.Unit)
+	place := senderPlace(p)
+	o.place(senderPlaceKeys, &place)
+	o.number("ns.pid", uint64(p.NSPID))
+	o.cmdline(p.Cmdline)
 	o.number("netns", uint64(p.NetNS))
 }
 

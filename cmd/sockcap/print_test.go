@@ -248,12 +248,13 @@ func TestDetails(t *testing.T) {
 	p := fullPacket()
 	want := []string{
 		`    server to client, connection 18446744073709551615, offset 10, message 11 of 1013 bytes, continued, more of it follows,` +
-			` read by r[17] after 3.000000041 s, own time 0.000002000 s before`,
+			` read by r[17] thread [18] after 3.000000041 s, own time 0.000002000 s before`,
+		`    command "a  -b c \xfe\"", pid in its namespace 22`,
 		`    descriptor 19 file "/\xfftc", descriptor ? memfd m, descriptor 0 99`,
 		`    held by "h\xff"[22] and j[25], peer held by i[24]`,
-		`    sender uid 3 gid 4 inode 9223372036854775808 thread "t\xfe"[2], exe "/bin/\xfe", cgroup "/c\xfe", container "d\xfe", pod "p\xfe",` +
+		`    sender uid 3 gid 4 inode 9223372036854775808 thread "t\xfe"[2], exe "/bin/\xfe", cgroup "/c\xfe", container "d\xfe", container name "n\xfe", pod "p\xfe",` +
 			` unit "u\xfe", netns 4026531840, time when read, credentials pid 20 uid 0 gid 21, security id 22`,
-		`    peer uid 7 gid 8 inode 9 thread p[6]`,
+		`    peer uid 7 gid 8 inode 9 thread p[6], exe "/pe\xfe", cgroup "/pc\xfe", container "pd\xfe", container name "pn\xfe", pod "pp\xfe", unit "pu\xfe"`,
 		"",
 	}
 	if d := cmp.Diff(want, strings.Split(string(appendDetails(nil, &p, true)), "\n")); d != "" {
@@ -271,7 +272,7 @@ func TestDetails(t *testing.T) {
 		t.Error("a snapshot is shown without -v")
 	}
 	p = fullPacket()
-	if got, want := string(appendIDs(nil, &p)), `uid 3 > 7 inode 9223372036854775808 > 9 cgroup "/c\xfe" `; got != want {
+	if got, want := string(appendIDs(nil, &p)), `uid 3 > 7 inode 9223372036854775808 > 9 thread "t\xfe"[2] > p[6] cgroup "/c\xfe" container "n\xfe" > "pn\xfe" `; got != want {
 		t.Errorf("-e: %q, want %q", got, want)
 	}
 	p = pcapng.Packet{Event: pcapng.EventClose, Sender: pcapng.Endpoint{UID: pcapng.Unknown}}

@@ -79,7 +79,7 @@ func procsFork(e *Env) {
 	pid, errno := forkChild(&plan)
 	check("fork", errnoOf(errno))
 	child.Task = e.main.Task
-	child.PID, child.TID = uint32(pid), uint32(pid)
+	child.PID, child.TID, child.Is.OwnPID = uint32(pid), uint32(pid), uint32(pid)
 	e.tasks = append(e.tasks, child)
 	for i, x := range child.sends {
 		c := []*conn{stream, dgram}[i%2]

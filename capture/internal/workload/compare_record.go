@@ -90,6 +90,9 @@ func (k *flowCheck) checkSender(p *pcapng.Packet, x *Send) {
 	if p.Sender.UID != want.UID || p.Sender.GID != want.GID {
 		k.differ(k.i, marked, "%s: uid %d, gid %d, want %d, %d", describe(p), p.Sender.UID, p.Sender.GID, want.UID, want.GID)
 	}
+	if what := want.Is.wrong(p, want.PID); what != "" {
+		k.differ(k.i, marked, "%s: %q", describe(p), what)
+	}
 	if x.Worker {
 		return
 	}

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ func perfect(t *Truth) []*pcapng.Packet {
 				task := t.Tasks[x.Task]
 				p.Sender = pcapng.Endpoint{PID: task.PID, TID: task.TID, Comm: task.Comm, Thread: task.Thread,
 					UID: task.UID, GID: task.GID, Inode: f.From}
+				task.Is.show(p)
 				p.Peer = pcapng.Endpoint{Inode: f.To, PID: f.Holder, Comm: f.HolderComm}
 				p.OwnTime = time.Unix(0, x.Begin)
 				if x.Begin == 0 {
@@ -60,6 +62,16 @@ func snapshots(t *Truth) []*pcapng.Packet {
 		})
 	}
 	return out
+}
+
+// show puts into a packet what a capture would.
+func (i *Identity) show(p *pcapng.Packet) {
+	p.Exe, p.Cmdline = i.Exe, i.arguments()
+	_, line, _ := strings.Cut(i.Cgroups, "0::")
+	p.Cgroup, _, _ = strings.Cut(line, "\n")
+	if i.OwnPID != 0 && i.OwnPID != p.Sender.PID {
+		p.NSPID = i.OwnPID
+	}
 }
 
 // inOrder puts the records of each receiving socket in its order, and gives
@@ -121,6 +133,11 @@ func mutations() []mutation {
 		{"thread", Wrong, each(func(p *pcapng.Packet) { p.Sender.Thread += "x" })},
 		{"uid", Wrong, each(func(p *pcapng.Packet) { p.Sender.UID++ })},
 		{"gid", Wrong, each(func(p *pcapng.Packet) { p.Sender.GID = pcapng.Unknown })},
+		{"exe", Wrong, each(func(p *pcapng.Packet) { p.Exe = "" })},
+		{"command line", Wrong, each(func(p *pcapng.Packet) { p.Cmdline += " x" })},
+		{"cgroup", Wrong, each(func(p *pcapng.Packet) { p.Cgroup = "/init.scope" })},
+		{"pid in its own namespace", Wrong, each(func(p *pcapng.Packet) { p.NSPID++ })},
+		{"exe, marked", Marked, each(func(p *pcapng.Packet) { p.Exe, p.Uncertain = "/x", pcapng.UncertainSender })},
 		{"peer's comm", Wrong, each(func(p *pcapng.Packet) { p.Peer.PID, p.Peer.Comm = 200, "bash" })},
 		{"sender's inode", Wrong, each(func(p *pcapng.Packet) { p.Sender.Inode = 1 })},
 		{"sender's inode unknown", Wrong, each(func(p *pcapng.Packet) { p.Sender.Inode = 0 })},
@@ -177,7 +194,9 @@ func swapped(mark pcapng.Uncertain) func([]*pcapng.Packet, int) []*pcapng.Packet
 func synthetic(typ pcapng.SocketType) *Truth {
 	begin := time.Unix(1_700_000_000, 0)
 	t := &Truth{Case: "synthetic", Seed: seed, Start: begin, End: begin.Add(time.Second / 2),
-		Tasks: []Task{{PID: 100, TID: 100, Comm: "a"}, {PID: 200, TID: 201, Comm: "b", Thread: "t"}},
+		Tasks: []Task{
+			{PID: 100, TID: 100, Comm: "a", Is: Identity{OwnPID: 1, Exe: "/bin/a", Cmdline: "a\x00", Cgroups: "1:pids:/\n0::/a:x\n"}},
+			{PID: 200, TID: 201, Comm: "b", Thread: "t"}},
 		Flows: []Flow{
 			{Name: "up", Type: typ, From: 11, To: 12, Path: "/x", Role: pcapng.RoleClient, Conn: 1, Readers: []uint32{200}, Peers: []uint32{200}},
 			{Name: "down", Type: typ, From: 12, To: 11, Path: "/x", Role: pcapng.RoleServer, Conn: 1, Readers: []uint32{100}, Peers: []uint32{100}},

@@ -259,7 +259,7 @@ func (e *Env) newTask(thread string) *task {
 	defer e.mu.Unlock()
 	t := &task{e: e, num: e.nextTask,
 		Task: Task{PID: uint32(unix.Getpid()), TID: uint32(unix.Gettid()),
-			UID: uint32(unix.Getuid()), GID: uint32(unix.Getgid()), Comm: comm, Thread: own}}
+			UID: uint32(unix.Getuid()), GID: uint32(unix.Getgid()), Comm: comm, Thread: own, Is: ownIdentity()}}
 	e.nextTask++
 	e.tasks = append(e.tasks, t)
 	return t

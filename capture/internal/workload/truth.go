@@ -29,6 +29,7 @@ type Task struct {
 	UID, GID uint32
 	Comm     string // of its process
 	Thread   string // its own name if it differs from Comm, else empty
+	Is       Identity
 }
 
 // Send is one send call, or one message of a sendmmsg call.
