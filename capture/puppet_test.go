@@ -18,7 +18,7 @@ import (
 
 // patience is how long a test waits for what must come; only a failure takes
 // that long. The emulated processors of testdata/vm are slow.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eachSet runs a test with each hook set that is to be tested.
 func eachSet(t *testing.T, f func(t *testing.T, set string)) {
