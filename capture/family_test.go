@@ -18,15 +18,7 @@ import (
 // the same time, all of one and its children's is captured, as exactly as if
 // there were no choice, and nothing of the other's.
 func TestFamilyGroundTruth(t *testing.T) {
-	for _, set := range liveSets(t) {
-		ways := liveOptions(t, set)
-		if _, ok := ways[set+"-auto"]; ok && os.Getenv("SOCKCAP_VM_GUEST") != "" {
-			delete(ways, set+"-exact") // the machines of testdata/vm are slow
-		}
-		for name, o := range ways {
-			t.Run(name, func(t *testing.T) { familyTruth(t, o) })
-		}
-	}
+	eachOptions(t, familyTruth)
 }
 
 func familyTruth(t *testing.T, o Options) {
