@@ -593,9 +593,12 @@ static __always_inline __u64 run_task(struct writers *w, __u64 n, bool *sure)
 static __noinline int fill_queued(struct data_event *e, struct writers *w,
 				  __u64 n)
 {
+	__u64 queued = read_now(&w->queued);
 	__u64 time = read_now(&w->times[n % TIMES]);
 
-	if (w->queued > n && (time & TIME_MARK) == time_mark(w, n))
+	/* The marks of units that are far apart are the same. */
+	if (queued > n && queued - n <= TIMES &&
+	    (time & TIME_MARK) == time_mark(w, n))
 		e->queued = time & ~TIME_MARK;
 	return 0;
 }

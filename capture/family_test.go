@@ -18,11 +18,7 @@ import (
 // the same time, all of one and its children's is captured, as exactly as if
 // there were no choice, and nothing of the other's.
 func TestFamilyGroundTruth(t *testing.T) {
-	for _, set := range liveSets(t) {
-		for name, o := range liveOptions(t, set) {
-			t.Run(name, func(t *testing.T) { familyTruth(t, o) })
-		}
-	}
+	eachOptions(t, familyTruth)
 }
 
 func familyTruth(t *testing.T, o Options) {
@@ -74,10 +70,10 @@ func familyTruth(t *testing.T, o Options) {
 }
 
 // familyCases are those in which a family makes all that is its own; in the
-// slow machines of testdata/vm without those that are about bytes and names,
-// which TestGroundTruth sees there.
+// slow machines of testdata/vm without those that are about bytes, names and
+// what is passed along, which TestGroundTruth sees there.
 func familyCases() []string {
-	bytes := regexp.MustCompile(`^(name-|filter-|oob|peek|cycle|flood|changing|vmsplice|splice-mixed|short-read|read-vectors)|` +
+	bytes := regexp.MustCompile(`^(name-|filter-|passed-|oob|peek|cycle|flood|changing|vmsplice|splice-mixed|short-read|read-vectors)|` +
 		`-(large|sizes|partial|efault|writev|full|errors|short)$`)
 	var names []string
 	for _, c := range workload.Cases() {

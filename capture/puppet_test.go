@@ -18,7 +18,7 @@ import (
 
 // patience is how long a test waits for what must come; only a failure takes
 // that long. The emulated processors of testdata/vm are slow.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eachSet runs a test with each hook set that is to be tested.
 func eachSet(t *testing.T, f func(t *testing.T, set string)) {
@@ -27,10 +27,15 @@ func eachSet(t *testing.T, f func(t *testing.T, set string)) {
 	}
 }
 
-// eachOptions calls f for each way to capture with one.
+// eachOptions calls f for each way to capture with one; in the slow machines of
+// testdata/vm with one of the two that tracepoints have.
 func eachOptions(t *testing.T, f func(t *testing.T, o Options)) {
 	for _, set := range liveSets(t) {
-		for name, o := range liveOptions(t, set) {
+		ways := liveOptions(t, set)
+		if _, ok := ways[set+"-auto"]; ok && os.Getenv("SOCKCAP_VM_GUEST") != "" {
+			delete(ways, set+"-exact")
+		}
+		for name, o := range ways {
 			t.Run(name, func(t *testing.T) { f(t, o) })
 		}
 	}

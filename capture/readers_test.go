@@ -2,6 +2,7 @@ package capture
 
 import (
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,4 +51,38 @@ func TestReaderFollows(t *testing.T) {
 			t.Errorf("answered by %d to %+v, want %d to %d", answer.Sender.PID, answer.Peer, child, client.PID)
 		}
 	})
+}
+
+// TestLatencyOfMany: where more wait than the kernel side keeps times of, those
+// of the last are not taken for those of the first.
+func TestLatencyOfMany(t *testing.T) {
+	o, ok := liveOptions(t, hooksTracepoint)[hooksTracepoint+"-auto"]
+	if !ok {
+		t.Skip("senders can't be counted on this kernel")
+	}
+	inParallel(t)
+	const early, late = 8, 256 // as many as fit into a socket's buffer
+	const pause = 200 * time.Millisecond
+	l := startLive(t, o, nil)
+	p := newPuppet(t, workload.PuppetConfig{Comm: "sends"})
+	a, b := p.pair(unix.SOCK_SEQPACKET)
+	for range early {
+		p.send(a, "early")
+	}
+	time.Sleep(pause) // the time that they wait at least
+	for range late {
+		p.send(a, "late")
+	}
+	for range early {
+		p.receive(b, "early")
+	}
+	for range late {
+		p.receive(b, "late")
+	}
+	sent := l.wait("all", func(all []*pcapng.Packet) bool { return len(kept(all, from(a))) == early+late })
+	for _, c := range kept(sent, from(a))[:early] {
+		if c.Stamp == pcapng.StampRead && c.Latency != 0 && c.Latency < pause {
+			t.Errorf("read after %v, want none or at least %v: %s", c.Latency, pause, show(c))
+		}
+	}
 }
