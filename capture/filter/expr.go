@@ -34,9 +34,9 @@
 //
 // A path, comm, pid, uid, gid, inode, exe, cgroup, container, unit or pod is
 // looked for at both ends: at the sender, and at the receiver, who is the peer
-// or, by comm, pid, uid and gid, whoever has read the message; of a snapshot, at every process that holds an
-// end. After src or dst it is looked for at the one end alone. What is not
-// known of a packet matches nothing.
+// or, by comm, pid, uid and gid, whoever has read the message; of a snapshot, by
+// those four, at every process that holds an end. After src or dst it is looked
+// for at the one end alone. What is not known of a packet matches nothing.
 //
 // A value may lack its keyword after and, or and not, where it takes the one
 // before it: "pid 5 or 6". In a GLOB * is any text and ? any character, but for
