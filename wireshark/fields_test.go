@@ -30,7 +30,7 @@ var contract = map[string]string{
 	"fd.kind": "STRING", "comm": "STRING", "thread": "STRING", "path": "STRING", "peer.comm": "STRING",
 	"reader.comm": "STRING", "fd.name": "STRING", "exe": "STRING", "cgroup": "STRING",
 	"container": "STRING", "pod": "STRING", "unit": "STRING",
-	"state": "STRING", "holder.pid": "UINT32", "holder.uid": "UINT32", "holder.gid": "UINT32", "holder.comm": "STRING",
+	"secid": "UINT32", "state": "STRING", "holder.pid": "UINT32", "holder.uid": "UINT32", "holder.gid": "UINT32", "holder.comm": "STRING",
 	"container.name": "STRING", "ns.pid": "UINT32", "cmdline": "STRING", "peer.exe": "STRING", "peer.cgroup": "STRING",
 	"peer.container": "STRING", "peer.container.name": "STRING", "peer.unit": "STRING", "peer.pod": "STRING",
 	"truncated": "BOOLEAN", "latency": "DOUBLE", "data": "BYTES",
