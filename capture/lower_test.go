@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -38,9 +39,11 @@ var eventComms = []string{"curl", "cupsd", "kworker/7:0", "a-name-of-15-cs", "an
 // someEvent is an event of values that expressions ask for, and others.
 func someEvent(r *rand.Rand, o *Options, k *kernelFilter) *kernelEvent {
 	e := &kernelEvent{session: &Session{
-		paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(o.Filter), sockets: newSockets(),
+		paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(o.Filter), sockets: newSockets(), processes: newProcesses(),
 	}}
 	e.session.sockets.comm = func(pid uint32) string { return eventComms[pid%5] }
+	e.session.processes.started = func(uint32) time.Duration { return 1 }
+	e.session.processes.look = func(pid uint32) *process { return &process{comm: eventComms[pid%5], start: 1} }
 	task := func() bpf.Task {
 		t := bpf.Task{Pid: []uint32{5, 77, 500}[r.IntN(3)], Uid: []uint32{0, 1000}[r.IntN(2)], Gid: []uint32{0, 10}[r.IntN(2)]}
 		rest := copy(t.Comm[:], eventComms[r.IntN(5)])
@@ -52,7 +55,7 @@ func someEvent(r *rand.Rand, o *Options, k *kernelFilter) *kernelEvent {
 	kind := []uint8{1, 2, 5}[r.IntN(3)]
 	for i := range e.sockets {
 		s := &e.sockets[i]
-		s.Socket, s.Type, s.Inode = uint64(i+1), kind, []uint64{0, 40005, 5}[r.IntN(3)]
+		s.Time, s.Socket, s.Type, s.Inode = 2, uint64(i+1), kind, []uint64{0, 40005, 5}[r.IntN(3)]
 		s.Netns, s.PeerPid, s.PeerUid, s.PeerGid = []uint32{17, 4026532201}[r.IntN(2)], []uint32{0, 5, 77}[r.IntN(3)], 0xffffffff, 0xffffffff
 		if s.PeerPid != 0 {
 			s.PeerUid, s.PeerGid = []uint32{0, 1000}[r.IntN(2)], []uint32{0, 10}[r.IntN(2)]
