@@ -63,12 +63,25 @@ func (t *processes) tell(e *bpf.Process) {
 		comm: cString(e.Comm[:]), start: time.Duration(e.Start),
 		cmdline: string(bytes.TrimRight(e.Args, "\x00")),
 	}
+	if p.cmdline == "" && len(e.Exe()) > 0 {
+		p.cmdline = t.argumentsOf(e.Pid, p.start)
+	}
 	if e.Pidns != initialPIDNS {
 		p.nsPID = e.OwnPid
 	}
 	p.place = t.placeOf(share(e.Exe(), t.last.place.Exe), share(e.Cgroup(), t.last.place.Cgroup))
 	t.last = p
 	t.told.put(processKey{e.Pid, e.Number}, p)
+}
+
+// argumentsOf asks /proc for what the kernel side could not read: after a fork,
+// processors that do not note themselves which pages are used (some of arm64)
+// let a child touch its arguments first. Empty if that process is gone.
+func (t *processes) argumentsOf(pid uint32, start time.Duration) string {
+	if now := t.look(pid); now != nil && now.start <= start {
+		return now.cmdline
+	}
+	return ""
 }
 
 // share is a name, or one that says the same and is kept anyway.
