@@ -58,7 +58,7 @@ func (b *bench) handTo(receiver uint64, name string, task uint32, text string, f
 	before, rest, _ := strings.Cut(text, "|")
 	middle, after, _ := strings.Cut(rest, "|")
 	d := bpf.Data{
-		Type: uint8(pcapng.Stream), Flags: flags, Unit: b.number(name, task), Sender: 1, Receiver: receiver,
+		Type: uint8(pcapng.Stream), Flags: flags, Unit: b.number(name, task), Sender: 1, Receiver: receiver, Time: uint64(b.clock),
 		At: uint32(len(before)), Size: uint32(len(middle)), Total: uint32(len(before) + len(middle) + len(after)),
 	}
 	d.Task.Tid = task
@@ -256,7 +256,7 @@ func TestOverlap(t *testing.T) {
 				b.got = append(b.got, "too early")
 			}
 			b.wait(1)
-		}, []string{"a:a?", "b:b?", "c:c?"}},
+		}, []string{"c:c?", "b:b?", "a:a?"}},
 		{"one is read in time", func(b *bench) {
 			for _, name := range []string{"a", "b", "c"} {
 				b.tell(b.queued, name, overlap)
@@ -298,6 +298,40 @@ func TestOverlapBehind(t *testing.T) {
 	b.want(t, "first:12", "b:b")
 	b.tell(b.read, "a", 0)
 	b.want(t, "first:12", "b:b", "a:a")
+	b.idle(t)
+}
+
+// TestOverlapUnsettled: what may have been queued before a unit that was not
+// placed in time is marked too, even if a reader tells of its own place; what
+// was sent later is not.
+func TestOverlapUnsettled(t *testing.T) {
+	b := newBench(99)
+	b.pending("a", 1)
+	b.wait(settleTime / 2)
+	b.pending("b", 2)
+	b.pending("c", 3)
+	b.wait(settleTime / 4)
+	for _, name := range []string{"b", "c", "a"} {
+		b.tell(b.queued, name, bpf.DataOverlap)
+	}
+	b.tell(b.read, "b", 0)
+	b.wait(settleTime / 2)
+	b.pending("d", 4)
+	b.tell(b.queued, "d", 0)
+	b.wait(settleTime)
+	b.want(t, "b:b", "c:c?", "a:a?", "d:d")
+	b.idle(t)
+
+	b = newBench(99)
+	b.pending("a", 1)
+	b.wait(settleTime / 2)
+	b.pending("b", 2)
+	b.wait(1)
+	b.tell(b.queued, "a", bpf.DataOverlap)
+	b.wait(settleTime / 2)
+	b.tell(b.queued, "b", bpf.DataOverlap)
+	b.tell(b.read, "b", 0)
+	b.want(t, "a:a?", "b:b?")
 	b.idle(t)
 }
 

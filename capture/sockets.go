@@ -29,6 +29,8 @@ type socket struct {
 	left    uint64   // bytes that the kernel side has left out, as of the last unit
 	queue   []*unit
 
+	unsureUntil uint64 // boot time, ns, when the last unit was queued whose place stayed open
+
 	reader     *pcapng.Endpoint              // who read it last, or has accepted it; nil: not known
 	readers    [bpf.Readers]*pcapng.Endpoint // those with names, as the kernel side numbers them
 	readerIs   uint32                        // the number of reader's process, 0: not known

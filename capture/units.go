@@ -27,9 +27,10 @@ type unit struct {
 	arrived  int64    // boot time, ns, if it had to wait
 	from, to *socket
 	place    place
-	unsure   bool // its place was not settled in time
-	placed   bool // its place was found by the order of reading
-	settled  bool // it has been handed out, or was canceled
+	unsure   bool   // its place was not settled in time
+	placed   bool   // its place was found by the order of reading
+	noted    uint64 // boot time, ns, at which it was told of as pending; 0: never was
+	settled  bool   // it has been handed out, or was canceled
 
 	read   bpf.Read // who has read it while its place was open; Unit 0: not yet
 	passed *passage // nil: nothing
@@ -137,7 +138,7 @@ func (a *assembler) begin(d *bpf.Data) *unit {
 		u.to = a.sockets.of(d.Receiver)
 	}
 	if d.Flags&bpf.DataPending != 0 {
-		u.place = placePending
+		u.place, u.noted = placePending, d.Time
 	}
 	if other := a.making[producer(d.Unit)]; other != nil {
 		a.abandon(other)
@@ -182,8 +183,26 @@ func (a *assembler) queued(e *bpf.Unit) {
 	u.place = placeFirst
 	if e.Flags&bpf.DataOverlap != 0 {
 		u.place = placeOpen
+		u.to.queuedLast(u)
 	}
 	a.settle(u)
+}
+
+// queuedLast puts a unit behind those with an open place whose word of being
+// queued came before its own: word follows the queueing more closely than
+// filling an skb goes before it, so this is the better guess until a reader
+// tells.
+func (s *socket) queuedLast(u *unit) {
+	q := s.queue
+	i := slices.Index(q, u)
+	last := i
+	for j := i + 1; j < len(q) && q[j].life == nil; j++ {
+		if q[j].place == placeOpen {
+			last = j
+		}
+	}
+	copy(q[i:last], q[i+1:last+1])
+	q[last] = u
 }
 
 // canceled notes that a pending unit never got into the queue.
@@ -228,6 +247,7 @@ func (a *assembler) settle(u *unit) {
 		}
 		delete(a.open, u.head.Unit)
 		u.settled = true
+		to.doubtOrder(u)
 		if u.place != placeNone {
 			a.release(u)
 		}
@@ -236,6 +256,18 @@ func (a *assembler) settle(u *unit) {
 		}
 	}
 	to.queue = slices.Delete(to.queue, 0, n)
+}
+
+// doubtOrder marks what may have been queued before a unit that was handed out
+// with its place open: it may have been told of too late, with an offset that
+// is too high.
+func (s *socket) doubtOrder(u *unit) {
+	switch {
+	case u.unsure:
+		s.unsureUntil = max(s.unsureUntil, u.head.Time)
+	case u.noted != 0 && u.noted < s.unsureUntil:
+		u.unsure = true
+	}
 }
 
 // behind puts what happened to a socket behind all that it has sent to another.
