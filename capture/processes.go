@@ -53,7 +53,7 @@ func newProcesses() *processes {
 }
 
 // initialPIDNS is the inode of the initial pid namespace: PROC_PID_INIT_INO of
-// include/linux/proc_ns.h.
+// include/linux/proc_ns.h. Only its pids are those that the programs see.
 const initialPIDNS = 0xeffffffc
 
 // tell takes what the kernel side says of a process. What it shares with the
