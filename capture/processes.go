@@ -135,8 +135,7 @@ func (t *processes) lookAt(pid uint32) *process {
 		return nil
 	}
 	return &process{
-		comm: p.Comm, start: p.Start, nsPID: p.NSPID, cmdline: p.Cmdline,
-		place: pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit},
+		comm: p.Comm, start: p.Start, nsPID: p.NSPID, cmdline: p.Cmdline, place: p.Place,
 	}
 }
 
