@@ -18,7 +18,7 @@ type reading struct {
 	queued   uint64 // boot time, 0 if unknown
 	joined   uint64 // the unit before it in the same skb, read with it; 0: none
 	left     int    // packets that were not handed out yet
-	out      bool   // one was: of them only the first is kept, without payload
+	out      bool   // one was: of them only the first is kept, without payload and descriptors
 	kept     *pcapng.Packet
 	done     bool // it was read, or thrown away
 }
