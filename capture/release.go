@@ -135,7 +135,7 @@ func (s *Session) fill(p *pcapng.Packet, u *unit) {
 		}
 	}
 	if h.ReaderPid != 0 {
-		p.Reader = to.readBy(h.ReaderPid, h.ReaderTid, readerPlace(h.Flags), func(uint32) string { return cString(h.ReaderComm[:]) })
+		p.Reader = to.readBy(h.ReaderPid, h.ReaderTid, readerPlace(h.Flags), func(uint32) string { return to.readerComm(h.ReaderComm[:]) })
 		to.readerIs = h.ReaderProcess
 	}
 	p.Peer = s.sockets.peer(from, to)
