@@ -26,7 +26,7 @@ type processKey struct{ pid, number uint32 }
 
 // maxProcesses is how many are remembered, of those that were asked for last,
 // and at most as many more. The kernel side believes of as many that we know
-// them. One takes at most 3 KiB.
+// them. One that was told of takes at most 3 KiB.
 const maxProcesses = 8192
 
 // processes knows who processes are. It is used by one goroutine.
