@@ -48,6 +48,17 @@
 // of the socket, not of a descriptor, and only of one that had a name or a peer;
 // [Sets] says what a set does not see of it.
 //
+// # Who processes are
+//
+// The kernel side tells of a process in its own context, before what it does and
+// once until that changes: its program, arguments and control group. So one that
+// ends at once is known, and one that gets its pid is another: events name it by
+// pid and a number (bpf/process.h, processes.go). Of a peer that has done nothing
+// that is seen, /proc is asked, and believed if that process was started before
+// its pid was told of. The path of a control group tells of a container, a pod
+// and a unit; what an engine calls its container is in the engine's files
+// (package container).
+//
 // # What is passed along
 //
 // An skb holds the files that its message passes. The send side tells of them as

@@ -32,20 +32,10 @@ func lostAtTheEnd(t *testing.T, set string, typ int, closes bool) {
 	p := newPuppet(t, workload.PuppetConfig{Comm: "flood"})
 	a, b := p.pair(typ)
 	c, d := p.pair(typ)
-	gate, stuck := make(chan struct{}), make(chan struct{})
-	first := true
-	l := startBlind(t, Options{Hooks: set, BufferSize: 64 << 10, Immediate: true, Family: &Family{PID: p.PID, Sockets: []uint64{a.Inode, b.Inode, c.Inode, d.Inode}}},
-		func(x *pcapng.Packet) {
-			if first && from(a)(x) {
-				first = false
-				close(stuck)
-				<-gate
-			}
-		})
-	p.pass(a, b, "go")
-	<-stuck
+	l, open := startStuck(t, Options{Hooks: set, BufferSize: 64 << 10, Immediate: true,
+		Family: &Family{PID: p.PID, Sockets: []uint64{a.Inode, b.Inode, c.Inode, d.Inode}}}, p, a, b)
 	p.must(p.Flood(a, b, 7, count, []int{size}))
-	close(gate)
+	open()
 	if closes {
 		l.wait("room in the ring buffer", func([]*pcapng.Packet) bool { // which the close needs, too
 			lost := l.s.Stats().LostRing

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"runtime"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -78,13 +79,9 @@ func forkRaw(args *cloneArgs, fd, name, text, n, program, argv, envp uintptr) (p
 // cStrings are pointers to texts that end in NUL, and none behind them.
 func cStrings(t *testing.T, texts ...string) []*byte {
 	t.Helper()
-	var all []*byte
-	for _, s := range texts {
-		p, err := unix.BytePtrFromString(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, p)
+	all, err := syscall.SlicePtrFromStrings(texts)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return append(all, nil)
+	return all
 }

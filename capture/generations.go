@@ -24,10 +24,13 @@ func (g *generations[K, V]) get(k K) (V, bool) {
 
 func (g *generations[K, V]) put(k K, v V) {
 	if len(g.young) >= g.limit {
-		g.old, g.young = g.young, make(map[K]V)
+		g.age()
 	}
 	g.young[k] = v
 }
+
+// age forgets what was not used since it was called last, by put or otherwise.
+func (g *generations[K, V]) age() { g.old, g.young = g.young, make(map[K]V) }
 
 // each calls f with every value.
 func (g *generations[K, V]) each(f func(V)) {

@@ -54,22 +54,10 @@ func (o *overload) run(t *testing.T, set string) {
 func (o *overload) flood(t *testing.T, set string) (got []*pcapng.Packet, stats Stats, sent []byte, units int) {
 	p := newPuppet(t, workload.PuppetConfig{Comm: "flood"})
 	a, b := p.pair(o.typ)
-	gate, stuck := make(chan struct{}), make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
-	first := true
 	only := &Family{PID: p.PID, Sockets: []uint64{a.Inode, b.Inode}}
-	l := startBlind(t, Options{Hooks: set, BufferSize: o.ring, Immediate: true, Family: only}, func(c *pcapng.Packet) {
-		if first && from(a)(c) {
-			first = false
-			close(stuck)
-			<-gate
-		}
-	})
-	t.Cleanup(open) // before startLive's own
+	l, open := startStuck(t, Options{Hooks: set, BufferSize: o.ring, Immediate: true, Family: only}, p, a, b)
 	const seed = 77
 	sent = []byte("go")
-	p.pass(a, b, "go")
-	<-stuck
 	p.must(p.Flood(a, b, seed, o.count, o.sizes))
 	total := 0
 	for i := range o.count {
@@ -91,6 +79,23 @@ func (o *overload) flood(t *testing.T, set string) (got []*pcapng.Packet, stats 
 	return kept(all, func(c *pcapng.Packet) bool { // a trailer behind the one that was found may be lost
 		return from(a)(c) || c.Event == pcapng.EventLost && c.Sender.Inode == a.Inode
 	}), stats, sent, units
+}
+
+// startStuck is startBlind of a consumer that takes the "go" that a passes to b,
+// and nothing more until open is called.
+func startStuck(t *testing.T, o Options, p puppet, a, b workload.End) (l *live, open func()) {
+	t.Helper()
+	gate := make(chan struct{})
+	open = sync.OnceFunc(func() { close(gate) })
+	l = startBlind(t, o, func(c *pcapng.Packet) {
+		if from(a)(c) {
+			<-gate
+		}
+	})
+	t.Cleanup(open) // before startBlind's own
+	p.pass(a, b, "go")
+	l.wait("the first message", func(all []*pcapng.Packet) bool { return len(kept(all, from(a))) > 0 })
+	return l, open
 }
 
 // check compares what was captured of the units with what was sent.

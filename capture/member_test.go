@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -144,28 +143,12 @@ func expect(fd int, want string) error {
 
 // forkAndSay sends text from a child that was forked and runs no program.
 func forkAndSay(fd uintptr, text string) error {
-	b := []byte(text)
-	pid, errno := forkAndWrite(fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-	if errno != 0 {
-		return errno
+	pid, err := forkBrief(&brief{fd: fd, text: []byte(text)})
+	if err != nil {
+		return err
 	}
-	_, err := unix.Wait4(int(pid), nil, 0, nil)
-	runtime.KeepAlive(b)
+	_, err = unix.Wait4(pid, nil, 0, nil)
 	return err
-}
-
-//go:norace
-//go:noinline
-//go:nosplit
-func forkAndWrite(fd, data, n uintptr) (pid uintptr, errno unix.Errno) {
-	pid, _, errno = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
-	if errno != 0 || pid != 0 {
-		return pid, errno
-	}
-	unix.RawSyscall(unix.SYS_WRITE, fd, data, n)
-	for {
-		unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
-	}
 }
 
 // serveInherited waits at one inherited socket until it is told to accept at

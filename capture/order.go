@@ -129,7 +129,7 @@ func (o *order) reuse() {
 	}
 	r.left--
 	if !r.done && p == r.packets[0] {
-		p.Data, r.kept = nil, p
+		p.Data, p.FDs, r.kept = nil, nil, p
 	} else {
 		o.recycle(p)
 	}

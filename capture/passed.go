@@ -12,7 +12,12 @@ import (
 
 // maxPassages bounds what is remembered of what is passed along with units that
 // are not told of yet: those that a reader has read in part, or peeked at.
-const maxPassages = 4096
+// maxPassedNames bounds the bytes of the names of descriptors in that, of which a
+// message may have a MiB: twice as many are kept at most.
+const (
+	maxPassages    = 4096
+	maxPassedNames = 16 << 20
+)
 
 // passage is what is passed along with one unit.
 type passage struct {
@@ -27,10 +32,11 @@ type passage struct {
 type passages struct {
 	files *generations[uint64, *passage] // by the kernel side's number of a passage
 	units *generations[uint64, *passage] // by number of the unit
+	names int                            // bytes since both have aged
 }
 
 func newPassages() passages {
-	return passages{newGenerations[uint64, *passage](maxPassages), newGenerations[uint64, *passage](maxPassages)}
+	return passages{files: newGenerations[uint64, *passage](maxPassages), units: newGenerations[uint64, *passage](maxPassages)}
 }
 
 // learn takes what the kernel side says was passed along; names are those of
@@ -41,7 +47,13 @@ func (p *passages) learn(e *bpf.Passed, names []byte) {
 		known = &passage{}
 	}
 	if e.What == bpf.PassedFile {
-		known.fds = append(known.fds, descriptor(e, names))
+		fd := descriptor(e, names)
+		known.fds = append(known.fds, fd)
+		if p.names += len(fd.Name); p.names > maxPassedNames {
+			p.files.age()
+			p.units.age()
+			p.names = 0
+		}
 		p.files.put(e.Passage, known)
 		return
 	}

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 
@@ -93,6 +94,44 @@ func TestPassagesBound(t *testing.T) {
 	}
 	if p.with(5*maxPassages-1) == nil {
 		t.Error("the newest is forgotten")
+	}
+}
+
+// TestPassedNamesBound: nor do the longest of names, whether a unit comes or not.
+func TestPassedNamesBound(t *testing.T) {
+	name := bytes.Repeat(append(bytes.Repeat([]byte("x"), 254), 0), 16)
+	const files = 253
+	for _, comes := range []bool{false, true} {
+		p := newPassages()
+		last := uint64(3 * maxPassedNames / (files * len(name)))
+		for number := range last + 1 {
+			for i := range uint32(files) {
+				p.learn(&bpf.Passed{What: bpf.PassedFile, Passage: number, Index: i, Mode: unix.S_IFREG}, name)
+			}
+			p.learn(&bpf.Passed{What: bpf.PassedUnit, Passage: number, Unit: number, Count: files}, nil)
+			if comes && number < last {
+				p.with(number)
+			}
+		}
+		held := make(map[*passage]int)
+		add := func(known *passage) {
+			held[known] = 0
+			for _, fd := range known.fds {
+				held[known] += len(fd.Name)
+			}
+		}
+		p.files.each(add)
+		p.units.each(add)
+		all := 0
+		for _, n := range held {
+			all += n
+		}
+		if most := 2*maxPassedNames + files*len(name); all > most {
+			t.Errorf("names of %d bytes are remembered, at most %d", all, most)
+		}
+		if known := p.with(last); known == nil || len(known.fds) != files {
+			t.Errorf("of the newest passage %+v is known", known)
+		}
 	}
 }
 

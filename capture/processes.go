@@ -26,7 +26,7 @@ type processKey struct{ pid, number uint32 }
 
 // maxProcesses is how many are remembered, of those that were asked for last,
 // and at most as many more. The kernel side believes of as many that we know
-// them. One takes at most 3 KiB.
+// them. One that was told of takes at most 3 KiB.
 const maxProcesses = 8192
 
 // processes knows who processes are. It is used by one goroutine.
@@ -53,7 +53,7 @@ func newProcesses() *processes {
 }
 
 // initialPIDNS is the inode of the initial pid namespace: PROC_PID_INIT_INO of
-// include/linux/proc_ns.h.
+// include/linux/proc_ns.h. Only its pids are those that the programs see.
 const initialPIDNS = 0xeffffffc
 
 // tell takes what the kernel side says of a process. What it shares with the
@@ -135,8 +135,7 @@ func (t *processes) lookAt(pid uint32) *process {
 		return nil
 	}
 	return &process{
-		comm: p.Comm, start: p.Start, nsPID: p.NSPID, cmdline: p.Cmdline,
-		place: pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit},
+		comm: p.Comm, start: p.Start, nsPID: p.NSPID, cmdline: p.Cmdline, place: p.Place,
 	}
 }
 

@@ -126,12 +126,6 @@ func BenchmarkTold(b *testing.B) {
 		told[i].Args = []byte(fmt.Sprintf("postgres: 15/main: user database 127.0.0.1(%d) idle", i))
 	}
 	ps := newProcesses()
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	before := heap()
 	b.ReportAllocs()
 	for i := range b.N {

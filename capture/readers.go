@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sockcap/sockcap/bpf"
@@ -18,7 +19,7 @@ type reading struct {
 	queued   uint64 // boot time, 0 if unknown
 	joined   uint64 // the unit before it in the same skb, read with it; 0: none
 	left     int    // packets that were not handed out yet
-	out      bool   // one was: of them only the first is kept, without payload
+	out      bool   // one was: of them only the first is kept, without payload and descriptors
 	kept     *pcapng.Packet
 	done     bool // it was read, or thrown away
 }
@@ -73,6 +74,15 @@ func (s *socket) readBy(pid, tid uint32, place uint8, comm func(pid uint32) stri
 		s.reader = &pcapng.Endpoint{PID: pid, TID: tid, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: name}
 	}
 	return s.reader
+}
+
+// readerComm is cString of a name, without a copy if the last reader has it too.
+func (s *socket) readerComm(name []byte) string {
+	name, _, _ = bytes.Cut(name, []byte{0})
+	if r := s.reader; r != nil && r.Comm == string(name) {
+		return r.Comm
+	}
+	return string(name)
 }
 
 // reader is who has read a unit, sent to a socket.

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -187,6 +188,35 @@ func TestReadingsReused(t *testing.T) {
 	}
 	if n := len(s.order.free); n > 20 {
 		t.Errorf("%d packets for use", n)
+	}
+}
+
+// TestTakeAllocates: a packet, from the record to the consumer, allocates
+// nothing, also if its reader's names have no place.
+func TestTakeAllocates(t *testing.T) {
+	s := newTestSession()
+	s.filter = newExprFilter(nil)
+	records := [2][]byte{smallRecord(1), smallRecord(2)}
+	var e bpf.Event
+	n := uint64(0)
+	allocations := testing.AllocsPerRun(1001, func() {
+		n++
+		record := records[n&1]
+		binary.LittleEndian.PutUint64(record[16:], n<<22|7) // unit
+		if err := bpf.Decode(&e, record); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.take(&e); err != nil {
+			t.Fatal(err)
+		}
+		for p := s.order.next(0, true); p != nil; p = s.order.next(0, true) {
+			if p.Reader == nil || p.Reader.Comm != "dockerd" {
+				t.Fatalf("read by %+v", p.Reader)
+			}
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations", allocations)
 	}
 }
 

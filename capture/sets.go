@@ -2,6 +2,7 @@ package capture
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -13,16 +14,12 @@ import (
 	"github.com/sockcap/sockcap/capture/snapshot"
 )
 
-// initialPIDs names the initial pid namespace: PROC_PID_INIT_INO of
-// include/linux/proc_ns.h. Only its pids are those that the programs see.
-const initialPIDs = "pid:[4026531836]"
-
 // attachBest attaches the hook set that o asks for, or the first that works.
 func attachBest(o *Options) (*programs, error) {
 	if lacking(unix.CAP_BPF, unix.CAP_PERFMON) != "" {
 		return nil, &Error{Op: "capture", Hint: grant(), Err: fs.ErrPermission}
 	}
-	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != initialPIDs {
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != fmt.Sprintf("pid:[%d]", initialPIDNS) {
 		return nil, &Error{Op: "capture", Hint: "run it in the host's (docker run --pid=host)", Err: errors.New("not in the initial pid namespace")}
 	}
 	types := btf.NewCache()

@@ -36,16 +36,14 @@ func (t *taker) holders(s *Snapshot, byInode map[uint64]*Socket) error {
 	return nil
 }
 
-// process looks into one process. All that is read is read below one open
-// directory, so that it is of this process even if another takes its number.
-// It reports whether the process is hidden from us because it is another
-// user's; one that ended meanwhile is passed over.
+// process looks into one process. It reports whether the process is hidden from
+// us because it is another user's; one that ended meanwhile is passed over.
 func (t *taker) process(pid string, byInode map[uint64]*Socket) (hidden bool) {
 	number, err := strconv.ParseUint(pid, 10, 32)
 	if err != nil {
 		return false
 	}
-	dir, err := unix.Open(t.proc+"/"+pid, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := openProcess(t.proc, uint32(number))
 	if err != nil {
 		return false
 	}
@@ -91,13 +89,11 @@ func socketInode(target []byte) uint64 {
 // isForeign reports whether a process is another user's, and none of the
 // kernel's own threads, which hold no descriptors.
 func isForeign(dir int) bool {
-	stat := readAt(dir, "stat")
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // comm before it may hold anything
-	const flags = 9 - 3                                             // proc_pid_stat(5) counts from 1, and two are gone
-	if len(fields) <= flags {
+	flags := statField(readAt(dir, "stat"), 9)
+	if flags == "" {
 		return false // it has ended
 	}
-	if n, err := strconv.ParseUint(string(fields[flags]), 10, 64); err == nil && n&kernelThread != 0 {
+	if n, err := strconv.ParseUint(flags, 10, 64); err == nil && n&kernelThread != 0 {
 		return false
 	}
 	uid, _ := ids(readAt(dir, "status"))

@@ -15,7 +15,7 @@ import (
 // Look describes the process that has a pid now, nil if there is none. All of it
 // is of one process.
 func Look(pid uint32, names *container.Names) *Process {
-	dir, err := unix.Open("/proc/"+strconv.FormatUint(uint64(pid), 10), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := openProcess("/proc", pid)
 	if err != nil {
 		return nil
 	}
@@ -33,12 +33,18 @@ func Look(pid uint32, names *container.Names) *Process {
 // Started is when the process that has a pid now was started, as Process.Start
 // has it, 0 if there is none.
 func Started(pid uint32) time.Duration {
-	dir, err := unix.Open("/proc/"+strconv.FormatUint(uint64(pid), 10), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := openProcess("/proc", pid)
 	if err != nil {
 		return 0
 	}
 	defer unix.Close(dir)
 	return startOf(readAt(dir, "stat"))
+}
+
+// openProcess opens what is below proc of a process: all that is read there is
+// of this one, even if another takes its number.
+func openProcess(proc string, pid uint32) (dir int, err error) {
+	return unix.Open(proc+"/"+strconv.FormatUint(uint64(pid), 10), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
 // maxCmdline is how much the kernel side of a capture tells of arguments.
@@ -64,26 +70,38 @@ func describe(dir int, pid uint32, names *container.Names) *Process {
 const tick = 10 * time.Millisecond
 
 // startOf is when a process was started, by its stat: since the machine was,
-// rounded down. In that is its name, in which there may be anything.
+// rounded down.
 func startOf(stat []byte) time.Duration {
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const start = 22 - 3 // proc_pid_stat(5) counts from 1, and two are gone
-	if len(fields) <= start {
-		return 0
-	}
-	n, err := strconv.ParseUint(string(fields[start]), 10, 63)
+	n, err := strconv.ParseUint(statField(stat, 22), 10, 63)
 	if err != nil {
 		return 0
 	}
 	return max(time.Duration(n)*tick, 1) // the first process of all
 }
 
+// statField is a field of /proc/PID/stat that stands behind the name, in which
+// there may be anything, as proc_pid_stat(5) counts; empty if it is not there.
+func statField(stat []byte, number int) string {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const name = 2 // the last before them
+	if i := number - name - 1; i < len(fields) {
+		return string(fields[i])
+	}
+	return ""
+}
+
+// statusFields are the values of a line of /proc/PID/status, in which the kernel
+// escapes the name's newlines.
+func statusFields(status []byte, key string) [][]byte {
+	_, line, _ := bytes.Cut(status, []byte("\n"+key+":"))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	return bytes.Fields(line)
+}
+
 // ownPID is the pid in the innermost of several pid namespaces, by
 // /proc/PID/status; 0 if there is one.
 func ownPID(status []byte) uint32 {
-	_, line, _ := bytes.Cut(status, []byte("\nNSpid:"))
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	fields := bytes.Fields(line)
+	fields := statusFields(status, "NSpid")
 	if len(fields) < 2 {
 		return 0
 	}
@@ -94,13 +112,10 @@ func ownPID(status []byte) uint32 {
 	return uint32(n)
 }
 
-// ids are the effective user and group in /proc/PID/status, in which the kernel
-// escapes the name's newlines.
+// ids are the effective user and group in /proc/PID/status.
 func ids(status []byte) (uid, gid uint32) {
 	id := func(key string) uint32 {
-		_, line, _ := bytes.Cut(status, []byte("\n"+key+":"))
-		line, _, _ = bytes.Cut(line, []byte("\n"))
-		fields := bytes.Fields(line)
+		fields := statusFields(status, key)
 		if len(fields) < 2 {
 			return pcapng.Unknown
 		}

@@ -110,16 +110,11 @@ type Holder struct {
 
 // Process is one that holds sockets. Strings are hostile text.
 type Process struct {
-	PID       uint32 // in the pid namespace that /proc shows
-	UID, GID  uint32 // effective; pcapng.Unknown if unknown
-	Comm      string
-	Exe       string // path of its program
-	Cgroup    string // its path, from the root that /proc shows
-	Container string // id, of docker, containerd, CRI-O or podman; else its name
+	PID      uint32 // in the pid namespace that /proc shows
+	UID, GID uint32 // effective; pcapng.Unknown if unknown
+	Comm     string
 
-	ContainerName string
-	Pod           string // of Kubernetes, NAMESPACE/NAME, or its uid
-	Unit          string // of systemd
+	pcapng.Place // its control group from the root that /proc shows
 
 	// Of [Look] alone.
 	Start   time.Duration // after the machine, in hundredths of a second

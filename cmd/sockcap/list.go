@@ -10,7 +10,6 @@ import (
 
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/snapshot"
-	"github.com/sockcap/sockcap/pcapng"
 )
 
 // listFlags are what `sockcap list` takes besides an expression.
@@ -160,8 +159,7 @@ func (c *socketChoice) has(l *snapshot.Link) bool {
 				continue
 			}
 			a.Processes = append(a.Processes, filter.Process{
-				PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm,
-				Place: pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit},
+				PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Place: p.Place,
 			})
 		}
 	}

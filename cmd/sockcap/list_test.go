@@ -97,14 +97,15 @@ func makeSockets() error {
 func fixedSnapshot() *snapshot.Snapshot {
 	id := strings.Repeat("0123456789abcdef", 4)
 	process := func(pid uint32, comm string) *snapshot.Process {
-		return &snapshot.Process{PID: pid, UID: 0, GID: 0, Comm: comm, Cgroup: "/system.slice/x.service", Unit: "x.service"}
+		return &snapshot.Process{PID: pid, UID: 0, GID: 0, Comm: comm,
+			Place: pcapng.Place{Cgroup: "/system.slice/x.service", Unit: "x.service"}}
 	}
 	var workers []snapshot.Holder
 	for i := range uint32(101) {
 		workers = append(workers, snapshot.Holder{Process: process(4099+i, fmt.Sprintf("worker %d", i)), FD: 3})
 	}
 	dockerd := process(7, "dockerd")
-	odd := &snapshot.Process{PID: 4_000_000, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: "\x1b[2J\xff", Container: id}
+	odd := &snapshot.Process{PID: 4_000_000, UID: pcapng.Unknown, GID: pcapng.Unknown, Comm: "\x1b[2J\xff", Place: pcapng.Place{Container: id}}
 	return &snapshot.Snapshot{Sockets: []*snapshot.Socket{
 		{Inode: 1, NetNS: 9, Type: pcapng.Stream, State: snapshot.Listening, Address: "/run/docker.sock", Device: 254 << 20, File: 4099,
 			Received: 1, Sent: 4096, Pending: []uint64{4}, UID: 0, Memory: snapshot.Memory{ReceiveMax: 212992, SendMax: 212992},
