@@ -364,11 +364,14 @@ func TestOlderKept(t *testing.T) {
 	for expr, want := range map[string]int{
 		"": 3, "snapshot": 3, "data": 0, "not snapshot": 0, "lost": 0, "pid 11": 2, "src pid 11": 1, "pid 21": 1, "comm p22": 3, "dst comm p22": 1,
 		"not pid 11": 1, "path /s": 3, "src path /s": 2, "path /t": 0, "inode 101": 2, "stream": 3, "dgram": 0, "inbound": 1, "outbound": 2,
-		"container " + fmt.Sprintf("%064d", 5): 1, "uid 7": 0, "len > 0": 0, "snapshot and comm p11": 2,
+		"container " + fmt.Sprintf("%064d", 5): 2, "src container web": 1, "dst container web": 1, "container web": 2, "exe client": 2,
+		"exe server": 2, "pod shop/*": 2, "unit x.service": 2, "cgroup /x": 2, "uid 7": 0, "len > 0": 0, "snapshot and comm p11": 2,
 	} {
 		b := newOlderBench(t, Options{}, expr)
 		all := connectionBefore()
-		all[0].Holders[0].Process.Container = fmt.Sprintf("%064d", 5)
+		client, server := all[0].Holders[0].Process, all[1].Holders[0].Process
+		client.Container, client.ContainerName, client.Exe, client.Pod = fmt.Sprintf("%064d", 5), "web", "/bin/client", "shop/web-0"
+		server.Exe, server.Unit, server.Cgroup = "/bin/server", "x.service", "/x/y"
 		b.found(all...)
 		b.hand(b.take1, bootTime(), true)
 		if len(b.lines) != want {

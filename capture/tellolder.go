@@ -95,12 +95,10 @@ func (f *found) packet() pcapng.Packet {
 		Path: f.path, ConnID: f.conn, MessageLen: pcapng.Unknown, NetNS: f.self.NetNS,
 		Sender: endOf(f.self), Peer: pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: f.self.Peer},
 	}
+	here := placeOfHolder(f.self)
+	p.Exe, p.Cgroup, p.Container, p.ContainerName, p.Pod, p.Unit = here.Exe, here.Cgroup, here.Container, here.ContainerName, here.Pod, here.Unit
 	if f.other != nil {
-		p.Peer = endOf(f.other)
-	}
-	if len(f.self.Holders) > 0 {
-		first := f.self.Holders[0].Process
-		p.Cgroup, p.Container, p.Unit = first.Cgroup, first.Container, first.Unit
+		p.Peer, p.PeerPlace = endOf(f.other), placeOfHolder(f.other)
 	}
 	p.Holders = appendHolders(appendHolders(nil, f.self, false), f.other, true)
 	return p
@@ -114,6 +112,15 @@ func endOf(s *snapshot.Socket) pcapng.Endpoint {
 	}
 	p := s.Holders[0].Process
 	return pcapng.Endpoint{PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Inode: s.Inode}
+}
+
+// placeOfHolder is where the process runs that endOf describes.
+func placeOfHolder(s *snapshot.Socket) pcapng.Place {
+	if len(s.Holders) == 0 {
+		return pcapng.Place{}
+	}
+	p := s.Holders[0].Process
+	return pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit}
 }
 
 // appendHolders appends those who hold a socket, if they are several.

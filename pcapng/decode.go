@@ -128,7 +128,7 @@ type former struct {
 func forgetOptions(p *Packet) former {
 	old := former{
 		sender: p.Sender.Comm, senderThread: p.Sender.Thread, peer: p.Peer.Comm, peerThread: p.Peer.Thread,
-		path: p.Path, place: p.place(), peerPlace: p.PeerPlace, cmdline: p.Cmdline,
+		path: p.Path, place: p.SenderPlace(), peerPlace: p.PeerPlace, cmdline: p.Cmdline,
 		reader: p.Reader, fds: p.FDs, cred: p.Cred, holders: p.Holders,
 	}
 	p.Sender.Comm, p.Sender.Thread, p.Peer.Comm, p.Peer.Thread, p.Path = "", "", "", "", ""
@@ -189,11 +189,6 @@ func decodePlace(p *Packet, old *former, kind uint16, b []byte) {
 	case optPeerUnit:
 		p.PeerPlace.Unit = name(b, old.peerPlace.Unit, old.place.Unit)
 	}
-}
-
-// place is where the sender runs.
-func (p *Packet) place() Place {
-	return Place{p.Exe, p.Cgroup, p.Container, p.ContainerName, p.Pod, p.Unit}
 }
 
 // name is string(b), without a copy if one of the two says the same.

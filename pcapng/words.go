@@ -104,6 +104,11 @@ func (u Uncertain) Words() []string {
 	return words
 }
 
+// SenderPlace is where the sender runs.
+func (p *Packet) SenderPlace() Place {
+	return Place{p.Exe, p.Cgroup, p.Container, p.ContainerName, p.Pod, p.Unit}
+}
+
 // Clone returns a copy of p that shares no memory with it but that of strings,
 // which never changes.
 func (p *Packet) Clone() *Packet {

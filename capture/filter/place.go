@@ -28,7 +28,7 @@ func (t place) keyword() string { return t.name }
 
 func (t place) match(p *pcapng.Packet, _ func(*Path) bool) bool {
 	if t.end != Dst {
-		sender := pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit}
+		sender := p.SenderPlace()
 		if t.is(&sender) {
 			return true
 		}

@@ -131,20 +131,8 @@ func TestCommandMake(t *testing.T) {
 // dataIn is the payloads at a path in a capture file, sorted.
 func dataIn(t *testing.T, name, path string) []string {
 	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := pcapng.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []string
-	for p, err := range r.Packets() {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, p := range readPackets(t, name) {
 		if p.Event == pcapng.EventData && p.Path == path {
 			all = append(all, string(p.Data))
 		}

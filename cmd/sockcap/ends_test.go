@@ -50,23 +50,11 @@ func TestRealEnds(t *testing.T) {
 }
 
 // readPackets reads all packets of a file.
-func readPackets(t *testing.T, name string) []*pcapng.Packet {
+func readPackets(t *testing.T, name string) []pcapng.Packet {
 	t.Helper()
-	f, err := os.Open(name)
+	file, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	r, err := pcapng.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*pcapng.Packet
-	for p, err := range r.Packets() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, p.Clone())
-	}
-	return all
+	return decode(t, file)
 }

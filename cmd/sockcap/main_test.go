@@ -103,6 +103,8 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 				Received: 20, LostRing: 1, LostMissed: 2, LostMap: 3, LostEvents: 4, LostPassed: 2, Unreadable: 1,
 				LostBytes: 4096, OrderUnsure: 1, SenderUnsure: 1, Self: 7,
 			}
+		case "placed":
+			s.packets = placedPackets()
 		case "flood":
 			s.packets = floodPackets()
 		case "nagged":

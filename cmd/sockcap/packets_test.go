@@ -60,7 +60,7 @@ func httpPackets() []pcapng.Packet {
 	}
 }
 
-// oddPackets has one of everything that a line can say, and hostile text
+// oddPackets has one of everything that a line can say of data, and hostile text
 // wherever there is room for it.
 func oddPackets() []pcapng.Packet {
 	bus, client := endpoint("dbus-daemon", 611), endpoint("busctl", 4099)

@@ -183,7 +183,7 @@ func (d *details) holders(holders []pcapng.Holder) {
 // sender: what else is known of who did it.
 func (d *details) sender(p *pcapng.Packet) {
 	d.endpoint("sender ", &p.Sender)
-	place := senderPlace(p)
+	place := p.SenderPlace()
 	d.place(&place)
 	if p.NetNS != 0 {
 		d.number("netns ", uint64(p.NetNS))

@@ -58,7 +58,7 @@ func (o *object) endpoint(k endpointKeys, e *pcapng.Endpoint) {
 // sender appends who did it, and where that process lives.
 func (o *object) sender(p *pcapng.Packet) {
 	o.endpoint(senderKeys, &p.Sender)
-	place := senderPlace(p)
+	place := p.SenderPlace()
 	o.place(senderPlaceKeys, &place)
 	o.number("ns.pid", uint64(p.NSPID))
 	o.cmdline(p.Cmdline)

@@ -121,11 +121,6 @@ func (o *object) place(k placeKeys, p *pcapng.Place) {
 	o.name(k.unit, p.Unit)
 }
 
-// senderPlace is where the sender runs.
-func senderPlace(p *pcapng.Packet) pcapng.Place {
-	return pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit}
-}
-
 // cmdline appends the arguments, an element each; where one is no UTF-8, their
 // bytes too.
 func (o *object) cmdline(cmdline string) {

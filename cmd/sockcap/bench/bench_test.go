@@ -54,6 +54,14 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// A watcher that ends at once is not waited for.
+func TestBeginEnds(t *testing.T) {
+	_, err := watcher{argv: []string{"sh", "-c", "echo no; exit 3"}, ready: listening}.begin(t.Context())
+	if err == nil || err.Error() != "sh ends before it watches (exit status 3): no\n" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAnonymous(t *testing.T) {
 	n, err := anonymous(strings.NewReader("Name:\tx\nRssAnon:\t    3968 kB\nRssFile:\t 5 kB\n"))
 	if err != nil || n != 3968<<10 {

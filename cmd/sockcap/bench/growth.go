@@ -56,6 +56,6 @@ func (b *bench) grow(ctx context.Context, t table, name string, what traffic) er
 		ratio = append(ratio, watched.perMessage()/alone.perMessage())
 		memory = max(memory, s.anonymous)
 	}
-	t.row(name, ns(bare.median()), ratio.String(), bytes(memory))
+	t.row(name, ns(bare.median()), ratio.String(), formatBytes(memory))
 	return nil
 }

@@ -68,8 +68,8 @@ func (b *bench) readOne(ctx context.Context, t table, size int64, payload int) e
 			ratio = append(ratio, took.Seconds()/floor.Seconds())
 			memory = max(memory, most)
 		}
-		t.row(bytes(size), bytes(int64(payload)), way.name, fmt.Sprintf("%.2fM", float64(events)/seconds.median()/1e6),
-			fmt.Sprintf("%.0f", float64(size)/seconds.median()/1e6), ratio.String(), bytes(memory))
+		t.row(formatBytes(size), formatBytes(int64(payload)), way.name, fmt.Sprintf("%.2fM", float64(events)/seconds.median()/1e6),
+			fmt.Sprintf("%.0f", float64(size)/seconds.median()/1e6), ratio.String(), formatBytes(memory))
 	}
 	return nil
 }

@@ -39,10 +39,10 @@ func (t table) row(cells ...string) {
 
 func (t table) end() error { return t.w.Flush() }
 
-// ns is a time, bytes a size, as people read them.
+// ns is a time, formatBytes a size, as people read them.
 func ns(n float64) string { return fmt.Sprintf("%.0f", n) }
 
-func bytes(n int64) string {
+func formatBytes(n int64) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0 || n >= 100<<20:
 		return fmt.Sprintf("%d MiB", n>>20)

@@ -28,7 +28,7 @@ func (b *bench) start(ctx context.Context) error {
 			}
 			memory = max(memory, s.anonymous)
 		}
-		t.row(strings.Join(append([]string{"sockcap -w /dev/null"}, args...), " "), took.String(), bytes(memory))
+		t.row(strings.Join(append([]string{"sockcap -w /dev/null"}, args...), " "), took.String(), formatBytes(memory))
 	}
 	return t.end()
 }

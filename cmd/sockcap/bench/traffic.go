@@ -202,13 +202,14 @@ func tcpPair() (near, far int, err error) {
 	return near, far, nil
 }
 
-// send sends n messages, or as many as a time allows, and takes what comes back.
+// send sends n messages, or as many as a time allows, at least 64, and takes
+// what comes back.
 func (t traffic) send(fds []int, n int, during time.Duration) (sent int, err error) {
 	message := make([]byte, t.Size)
 	iovecs := split(message, t.Iovecs)
 	begin := time.Now()
 	for sent = 0; sent < n || n == 0; sent++ {
-		if n == 0 && sent%64 == 0 && time.Since(begin) > during {
+		if n == 0 && sent > 0 && sent%64 == 0 && time.Since(begin) > during {
 			break
 		}
 		fd := fds[sent%len(fds)]

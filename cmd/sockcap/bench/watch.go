@@ -28,6 +28,7 @@ type watcher struct {
 // watch is a watcher at work.
 type watch struct {
 	cmd   *exec.Cmd
+	ended chan error // how it ended, once
 	said  *transcript
 	began usage
 }
@@ -105,15 +106,19 @@ func (w watcher) begin(ctx context.Context) (*watch, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	select {
 	case <-said.done:
+	case err := <-ended:
+		return nil, fmt.Errorf("%s ends before it watches (%v): %s", w.argv[0], err, said)
 	case <-time.After(patience):
 		cmd.Process.Kill()
-		cmd.Wait()
-		return nil, fmt.Errorf("%s does not begin: %s", w.name, said)
+		<-ended
+		return nil, fmt.Errorf("%s does not begin: %s", w.argv[0], said)
 	}
 	began, err := usageOf(cmd.Process.Pid)
-	return &watch{cmd: cmd, said: said, began: began}, err
+	return &watch{cmd: cmd, ended: ended, said: said, began: began}, err
 }
 
 // end stops it. file is what it wrote, if it did.
@@ -130,7 +135,7 @@ func (w *watch) end(file string) (seen, error) {
 	if err := w.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		return s, err
 	}
-	if err := w.cmd.Wait(); err != nil {
+	if err := <-w.ended; err != nil {
 		return s, fmt.Errorf("%w: %s", err, w.said)
 	}
 	s.captured, s.lost = counts(w.said.String())
