@@ -269,7 +269,7 @@ __attribute__((noinline)) int end_file(__u64 address)
 	e = walk_head(w, sizeof(*e));
 	e->flags = w->flags;
 	e->pid = pidfd_process(w, file, BPF_CORE_READ(file, f_inode), e->magic);
-	if (put_walk(w, sizeof(*e), BPF_RB_NO_WAKEUP))
+	if (put_walk(w, sizeof(*e)))
 		count(LOSS_PASSED, 1);
 	end_walk();
 	return 0;
