@@ -143,7 +143,8 @@ static __always_inline __u32 asked_by(struct sock *to)
 
 /*
  * The i-th descriptor in a sender's control messages, of the kernel's copy or
- * in user space.
+ * in user space. NO_NUMBER: there is none. UNREADABLE: there may be, but its
+ * page is not there, or it is behind MAX_CONTROL messages.
  */
 __attribute__((noinline)) int number_in(__u64 at, __u64 left, __u32 i,
 					__u32 user)
@@ -175,7 +176,7 @@ __attribute__((noinline)) int number_in(__u64 at, __u64 left, __u32 i,
 					   bpf_probe_read_kernel(&number,
 								 sizeof(number),
 								 (void *)at))
-					return NO_NUMBER;
+					return UNREADABLE;
 				return number;
 			}
 			i -= n;
@@ -186,7 +187,7 @@ __attribute__((noinline)) int number_in(__u64 at, __u64 left, __u32 i,
 		at += head.len;
 		left -= head.len;
 	}
-	return NO_NUMBER;
+	return UNREADABLE;
 }
 
 /* The same of a message that the current task is sending. */
