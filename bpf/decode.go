@@ -18,9 +18,9 @@ const (
 	KindReader   Kind = 6
 	KindDoubt    Kind = 7
 	KindLife     Kind = 8
+	KindPassed   Kind = 9
 	KindProcess  Kind = 10
 	KindSent     Kind = 12
-	KindPassed   Kind = 9
 )
 
 // The flags of a Data, as enum data_flags.

@@ -20,9 +20,9 @@ enum event_kind {
 	EVENT_READER = 6,   /* struct reader_event */
 	EVENT_DOUBT = 7,    /* struct doubt_event */
 	EVENT_LIFE = 8,	    /* struct life_event */
+	EVENT_PASSED = 9,   /* struct passed_event, of a file: then its names */
 	EVENT_PROCESS = 10, /* struct process_event, then names */
 	EVENT_SENT = 12,    /* struct sent_event */
-	EVENT_PASSED = 9,   /* struct passed_event, of a file: then its names */
 };
 
 enum data_flags {

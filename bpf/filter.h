@@ -41,8 +41,6 @@ struct end {
 	__u32 reader_uid;
 	__u32 reader_gid;
 	char reader_comm[COMM_LEN];
-	__u32 reader_process; /* as task_id.process */
-	__u32 pad;
 };
 
 struct {

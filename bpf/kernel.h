@@ -40,7 +40,6 @@ enum {
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
-#define BPF_F_CURRENT_CPU 0xffffffffULL
 enum bpf_func_id___5_11 {
 	BPF_FUNC_get_current_task_btf = 158,
 };
@@ -136,7 +135,6 @@ struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
-	__u32 i_rdev;
 	void *i_private;
 };
 
@@ -291,7 +289,6 @@ struct socket_alloc {
 struct sk_buff_head {
 	struct sk_buff *next;
 	struct sk_buff *prev;
-	__u32 qlen;
 };
 
 struct sock {

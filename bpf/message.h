@@ -16,7 +16,6 @@
 #define MAX_PARTS 16  /* of linear data (5 MiB: kmalloc gives 4) */
 #define MAX_PIECES 10 /* of one part */
 #define MAX_FRAGS 45  /* CONFIG_MAX_SKB_FRAGS goes to 45; usual: 17 */
-#define MAX_FRAG 16   /* pieces a fragment (512 KiB; usual: 32 KiB) */
 
 static __always_inline __u64 wakeup_flags(void)
 {

@@ -14,12 +14,16 @@ const (
 
 // PathOf gives the name of a file as readlink of /proc/PID/exe would: names are
 // what walk_path left, each with a NUL behind it, the last directory entry
-// first. A name that does not begin with "/" is the end of a longer one. What
-// is no file (a pipe, a socket, an eventfd) has another name, by its inode.
+// first. A name that does not begin with "/" is the end of a longer one, from
+// the first directory on that is there whole. What is no file (a pipe, a
+// socket, an eventfd) has another name, by its inode.
 func PathOf(names []byte, flags uint32) string {
 	var parts [][]byte
 	for len(names) > 0 {
-		part, rest, _ := bytes.Cut(names, []byte{0})
+		part, rest, whole := bytes.Cut(names, []byte{0})
+		if !whole && flags&PathCut != 0 {
+			break // its end is missing
+		}
 		parts, names = append(parts, part), rest
 	}
 	slices.Reverse(parts)

@@ -12,13 +12,13 @@
  * What is walked lies in a map, by task, so that it needs no stack and the
  * verifier looks at one step only. A caller
  *
- *	w = begin_walk();	NULL: no room, counted
+ *	w = begin_walk();	NULL: no room
  *	walk_path(path);	the address of a struct path
  *	...			w->names has w->len bytes, see w->flags
  *	end_walk();
  *
  * puts what it says of the file in front of the names (walk_head), and the two
- * into the ring at once (put_walk).
+ * into the ring at once (put_walk). What is lost for want of room it counts.
  */
 
 #define PATH_LEN 4096  /* of names; what is longer lacks its beginning */
@@ -55,8 +55,7 @@ static __always_inline struct path_walk *begin_walk(void)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
-	if (bpf_map_update_elem(&walks, &id, (void *)&blank_walk, BPF_ANY))
-		count(LOSS_NOTE, 1);
+	bpf_map_update_elem(&walks, &id, (void *)&blank_walk, BPF_ANY);
 	return bpf_map_lookup_elem(&walks, &id);
 }
 
@@ -155,16 +154,18 @@ static __always_inline void *walk_head(struct path_walk *w, __u32 size)
 	return w->head + PATH_HEAD - size;
 }
 
-/* Puts such a struct and the names into the ring. 1: that is full. */
-static __always_inline int put_walk(struct path_walk *w, __u32 size,
-				    __u64 wakeup)
+/*
+ * Puts such a struct and the names into the ring, before what they are told
+ * for, which wakes the reader. 1: that is full.
+ */
+static __always_inline int put_walk(struct path_walk *w, __u32 size)
 {
 	__u64 len = *(volatile __u32 *)&w->len;
 
 	if (len > sizeof(w->names))
 		len = sizeof(w->names);
 	return bpf_ringbuf_output(&ring, walk_head(w, size), size + len,
-				  wakeup) != 0;
+				  BPF_RB_NO_WAKEUP) != 0;
 }
 
 #endif

@@ -13,6 +13,8 @@ func TestPathOf(t *testing.T) {
 		{"f\x00d\x00", PathDeleted, "/d/f (deleted)"},
 		{"f\x00d\x00", PathCut, "d/f"},
 		{"f\x00d\x00", PathCut | PathDeleted, "d/f (deleted)"},
+		{"f\x00d\x00par", PathCut, "d/f"},
+		{"par", PathCut, ""},
 		{"memfd:x\x00", PathLone, "/memfd:x (deleted)"},
 		{"\x00", PathLone, "/ (deleted)"},
 		{"no end", 0, "/no end"},

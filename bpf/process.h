@@ -232,8 +232,10 @@ __attribute__((noinline)) int tell_process(__u64 key)
 	__sync_fetch_and_add(&next_process, 1);
 	now.number = *(volatile __u32 *)&next_process;
 	w = begin_walk();
-	if (!w)
+	if (!w) {
+		count(LOSS_LIFE, 1);
 		return 0;
+	}
 	e = walk_head(w, sizeof(*e));
 	e->kind = EVENT_PROCESS;
 	e->number = now.number;
@@ -242,7 +244,7 @@ __attribute__((noinline)) int tell_process(__u64 key)
 	fill_pid(e, BPF_CORE_READ(task, group_leader));
 	fill_comm(e->comm);
 	fill_names(e, w, task, (void *)now.cgroups);
-	lost = put_walk(w, sizeof(*e), BPF_RB_NO_WAKEUP);
+	lost = put_walk(w, sizeof(*e));
 	end_walk();
 	if (lost) {
 		count(LOSS_LIFE, 1);

@@ -68,8 +68,7 @@ static __noinline int note_reader(struct socket_state *receiver,
 	__u32 key, i, place = READERS;
 	bool news;
 
-	bpf_get_current_comm(n.thread, COMM_LEN);
-	fill_comm(n.comm);
+	fill_comms(n.comm, n.thread);
 	key = reader_key(&n, process);
 #pragma unroll
 	for (i = 0; i < READERS; i++)

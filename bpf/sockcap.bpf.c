@@ -10,7 +10,6 @@
 #include "origins.h"
 #include "waiting.h"
 #include "preempt.h"
-#include "path.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 

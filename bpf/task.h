@@ -66,17 +66,24 @@ static __always_inline void fill_comm(char *comm)
 	read_comm(comm, BPF_CORE_READ(task, group_leader));
 }
 
+/* That, and the name of the current task itself. */
+static __always_inline void fill_comms(char *comm, char *thread)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	read_comm(thread, task);
+	read_comm(comm, BPF_CORE_READ(task, group_leader));
+}
+
 static __always_inline void fill_task(struct task_id *t)
 {
 	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
-	struct task_struct *task = (void *)bpf_get_current_task();
 
 	t->pid = id >> 32;
 	t->tid = (__u32)id;
 	t->uid = (__u32)ugid;
 	t->gid = ugid >> 32;
-	read_comm(t->thread, task);
-	read_comm(t->comm, BPF_CORE_READ(task, group_leader));
+	fill_comms(t->comm, t->thread);
 }
 
 static __always_inline bool is_self(void)

@@ -9,8 +9,7 @@
  * was there at two scans a second apart, at the same place, is shown; a unit
  * taken meanwhile moves all places, for on_freed counts before it is freed.
  */
-#define MAX_WAITING (SOME_WAITING * SOME_WAITING) /* units of one queue */
-#define SOME_WAITING 32				  /* beyond: they come later */
+#define SOME_WAITING 32 /* its square: units of a queue; others come later */
 
 /* How far the walk of one queue has come: only one is walked at a time. */
 __u64 walk_skb, walk_place, walk_ahead, walk_skipped;

@@ -65,7 +65,7 @@ type Stats struct {
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
-	LostEvents   uint64 // events that are no data (connect, close, ...): ring buffer full, or hook not run
+	LostEvents   uint64 // events that are no data (connect, close, ...) and words of who a process is: no room for them, or hook not run
 	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it, or hook not run
 	Unreadable   uint64 // packets with payload that could not be read
 	LostBytes    uint64 // bytes known to be missing from streams
