@@ -119,8 +119,7 @@ func placeOfHolder(s *snapshot.Socket) pcapng.Place {
 	if len(s.Holders) == 0 {
 		return pcapng.Place{}
 	}
-	p := s.Holders[0].Process
-	return pcapng.Place{Exe: p.Exe, Cgroup: p.Cgroup, Container: p.Container, ContainerName: p.ContainerName, Pod: p.Pod, Unit: p.Unit}
+	return s.Holders[0].Process.Place
 }
 
 // appendHolders appends those who hold a socket, if they are several.
