@@ -1,6 +1,7 @@
 package pcapng
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -70,7 +71,15 @@ func (r *Reader) onInterface(b []byte) (*Packet, error) {
 		return nil, options.err
 	}
 	r.hosts = append(r.hosts, h)
-	return nil, nil
+	return nil, r.keep(len(h.Name) + len(h.Description))
+}
+
+// keep counts n bytes of text more that are remembered of interfaces.
+func (r *Reader) keep(n int) error {
+	if r.texts += n; r.texts > maxTexts {
+		return damaged("interfaces with more than %d bytes of text", maxTexts)
+	}
+	return nil
 }
 
 // host is the interface of a packet or statistics, by its number in the
@@ -151,8 +160,11 @@ func (r *Reader) onStats(b []byte) (*Packet, error) {
 	if err == nil {
 		err = options.err
 	}
+	if old := r.hosts[host].Stats; old != nil {
+		r.keep(-len(old.Comment))
+	}
 	r.hosts[host].Stats = s
-	return nil, err
+	return nil, cmp.Or(err, r.keep(len(s.Comment)))
 }
 
 // clock is what the timestamps of an interface mean.

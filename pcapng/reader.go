@@ -14,6 +14,10 @@ import (
 // of other types may be longer.
 const maxBlockLen = 16 << 20
 
+// maxTexts bounds what interfaces may say of themselves, all together, in
+// bytes: of each may be 64 KiB of several texts, and there may be 65,536.
+const maxTexts = 16 << 20
+
 // Reader reads a capture file: of either byte order, of several sections and
 // interfaces, of any resolution of time. Blocks of other types are skipped, so
 // are comments. Its methods are for one goroutine at a time.
@@ -26,6 +30,7 @@ type Reader struct {
 	section Section
 	link    int // of the first interface
 	hosts   []host
+	texts   int // bytes of what hosts say of themselves
 	first   int // host of the section's first interface
 	packet  Packet
 	err     error
@@ -91,6 +96,9 @@ func (r *Reader) Interfaces() []Interface {
 	}
 	return all
 }
+
+// Interface returns the i-th of Interfaces.
+func (r *Reader) Interface(i int) Interface { return r.hosts[i].Interface }
 
 // Packets yields the packets in the order of the file. A packet, its Data and
 // all it points to, is valid until the next iteration; [Packet.Clone] keeps

@@ -114,6 +114,28 @@ func TestTimestamps(t *testing.T) {
 	}
 }
 
+// TestTexts: what a file says of its hosts is remembered within bounds, however
+// often it says more.
+func TestTexts(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 60_000)
+	f := file{order: binary.LittleEndian}
+	f.section(0).iface(147)
+	for range 2 * maxTexts / len(long) {
+		f.block(blockStats, make([]byte, 12), option{optionComment, long}) // takes the place of the one before
+	}
+	if _, err := decode(f.bytes); err != nil {
+		t.Errorf("statistics again and again: %v", err)
+	}
+	f = file{order: binary.LittleEndian}
+	f.section(0)
+	for range maxTexts/len(long)/2 + 1 {
+		f.iface(147, option{optionName, long}, option{optionDescription, long})
+	}
+	if _, err := decode(f.bytes); !errors.Is(err, ErrDamaged) {
+		t.Errorf("hosts with long names: %v, want %v", err, ErrDamaged)
+	}
+}
+
 // TestCutOff: wherever a file ends, all packets that are in it whole come out
 // of it, and it is said where it broke off, or nothing if between blocks.
 func TestCutOff(t *testing.T) {

@@ -159,11 +159,8 @@ func (f *sourceFile) read() {
 
 // learnHosts gives the first n interfaces of f their places.
 func (s *source) learnHosts(f *sourceFile, n int) {
-	if len(f.hosts) >= n {
-		return
-	}
-	for _, i := range f.r.Interfaces()[len(f.hosts):n] {
-		f.hosts = append(f.hosts, len(s.hosts))
-		s.hosts = append(s.hosts, i)
+	for len(f.hosts) < n {
+		s.hosts = append(s.hosts, f.r.Interface(len(f.hosts)))
+		f.hosts = append(f.hosts, len(s.hosts)-1)
 	}
 }
