@@ -2,7 +2,6 @@ package raw
 
 import (
 	"hash/fnv"
-	"path"
 	"strings"
 )
 
@@ -60,11 +59,26 @@ func (s services) port(name string) uint16 {
 	return unknownPort(name)
 }
 
-// fits reports whether a glob, in which * is any bytes, is that of a path.
+// fits reports whether a glob, in which * is any bytes, is that of a path. Its
+// time grows with the path's length only.
 func fits(glob, name string) bool {
-	flat := func(s string) string { return strings.ReplaceAll(s, "/", "\n") } // to path.Match, a slash is special
-	ok, err := path.Match(flat(glob), flat(name))
-	return ok && err == nil
+	begin, rest, ok := strings.Cut(glob, "*")
+	if !ok {
+		return name == glob
+	}
+	if name, ok = strings.CutPrefix(name, begin); !ok {
+		return false
+	}
+	for {
+		part, more, ok := strings.Cut(rest, "*")
+		if !ok {
+			return strings.HasSuffix(name, part)
+		}
+		if _, name, ok = strings.Cut(name, part); !ok { // the first is as good as any
+			return false
+		}
+		rest = more
+	}
 }
 
 func unknownPort(path string) uint16 {
