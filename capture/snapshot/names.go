@@ -24,7 +24,9 @@ const (
 )
 
 // names finds the sockets that have an inode in /proc/net/unix of each of the
-// namespaces, the first of which must be had.
+// namespaces, the first of which must be had. A name may have a newline in it,
+// and behind that what looks like the line of another socket: where two lines
+// differ about one, its name is not known.
 func (t *taker) names(namespaces []namespace, s *Snapshot, byInode map[uint64]*Socket) error {
 	for i, n := range namespaces {
 		file, err := os.Open(n.names)
@@ -36,9 +38,14 @@ func (t *taker) names(namespaces []namespace, s *Snapshot, byInode map[uint64]*S
 		}
 		lines := bufio.NewScanner(file)
 		for lines.Scan() && !t.ended() {
-			if found := named(lines.Bytes()); found != nil {
-				t.add(s, byInode, n, found)
+			found := named(lines.Bytes())
+			if found == nil {
+				continue
 			}
+			if known := byInode[found.Inode]; known != nil && known.Address != found.Address {
+				known.Address = ""
+			}
+			t.add(s, byInode, n, found)
 		}
 		file.Close()
 	}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"testing"
@@ -61,6 +62,50 @@ func TestNamesOnly(t *testing.T) {
 		}
 	}
 	t.Errorf("socket %d is not among %d", st.Ino, len(s.Sockets))
+}
+
+// TestForgedName: a name that goes on as the line of another socket does gives
+// that no other name.
+func TestForgedName(t *testing.T) {
+	bound := func(name string) (fd int, inode uint64) {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		var st unix.Stat_t
+		if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: name}), unix.Fstat(fd, &st)); err != nil {
+			t.Fatal(err)
+		}
+		return fd, st.Ino
+	}
+	unique := fmt.Sprintf("@%d", os.Getpid())
+	victims := make(map[uint64]string)
+	for i := range 9 { // the order of the lines is that of a hash
+		name := fmt.Sprintf("%s-v%d", unique, i)
+		_, inode := bound(name)
+		victims[inode] = name
+		bound(fmt.Sprintf("%s-%d\n0: 2 0 10000 1 1 %d /run/docker.sock", unique, i, inode))
+	}
+	_, other := bound(unique)
+	tk := taker{proc: "/proc", options: Options{Names: true, MaxSockets: 1 << 20}, dump: func(namespace, func(*Socket)) error { return unix.EPERM }}
+	s, err := tk.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range s.Sockets {
+		name, victim := victims[found.Inode]
+		switch {
+		case victim && found.Address != "" && found.Address != name:
+			t.Errorf("%s is called %q", name, found.Address)
+		case found.Inode == other && found.Address != unique:
+			t.Errorf("%s is called %q", unique, found.Address)
+		}
+		delete(victims, found.Inode)
+	}
+	if len(victims) > 0 {
+		t.Errorf("not found: %v", victims)
+	}
 }
 
 // TestEnded: a snapshot that is ended early has what was found by then.

@@ -2,8 +2,11 @@ package snapshot
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/sockcap/sockcap/capture/container"
 )
@@ -60,6 +63,35 @@ func TestProcFiles(t *testing.T) {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
+}
+
+// FuzzProcFiles: whatever a process is called, what stands behind its name in
+// /proc is read as it is; and other texts make nothing worse of it.
+func FuzzProcFiles(f *testing.F) {
+	f.Add("sh", uint64(7), uint32(3), []byte("7 (sh) S 1"))
+	f.Add("a) S 1 (b", uint64(1<<40), uint32(0), []byte("NSpid:\t1\t2\n"))
+	f.Add("x\nUid:\t0\t0\t0\t0", uint64(0), uint32(1<<31), []byte("0: 2 0 10000 1 1 7 /x"))
+	f.Fuzz(func(t *testing.T, comm string, start uint64, id uint32, text []byte) {
+		comm, _, _ = strings.Cut(comm[:min(len(comm), 15)], "\x00") // TASK_COMM_LEN
+		start %= 1 << 40
+		want := max(time.Duration(start)*tick, 1)
+		if got := startOf(fmt.Appendf(nil, "7 (%s) S%s %d 8 9\n", comm, zeros(18), start)); got != want {
+			t.Errorf("%q: started after %v, want %v", comm, got, want)
+		}
+		escaped := strings.NewReplacer("\\", "\\\\", "\n", "\\n").Replace(comm) // proc_task_name
+		status := fmt.Appendf(nil, "Name:\t%s\nState:\tS\nUid:\t1\t%d\t3\t4\nGid:\t1\t%d\t3\t4\nNSpid:\t9\t%d\n", escaped, id, id+1, id+2)
+		uid, gid := ids(status)
+		if own := ownPID(status); uid != id || gid != id+1 || own != id+2 {
+			t.Errorf("%q: uid %d gid %d pid %d, want %d and the two after it", comm, uid, gid, own, id)
+		}
+		startOf(text)
+		ids(text)
+		ownPID(text)
+		socketInode(text)
+		if s := named(text); s != nil && !bytes.Contains(text, []byte(s.Address)) {
+			t.Errorf("%q has the name %q", text, s.Address)
+		}
+	})
 }
 
 func zeros(n int) string { return string(bytes.Repeat([]byte(" 0"), n)) }
