@@ -126,5 +126,11 @@ bench: build
 fuzz-short:
 	.ci/fuzz 5s
 
+fuzz_time := 10m
+
+# fuzz: every fuzz target for a while: make fuzz fuzz_time=1h
+fuzz:
+	.ci/fuzz $(fuzz_time)
+
 .PHONY: help build install demo record generate format lint test test-generated test-host \
-	test-wireshark test-vm test-harness bench fuzz-short
+	test-wireshark test-vm test-harness bench fuzz fuzz-short
