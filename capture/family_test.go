@@ -73,7 +73,7 @@ func familyTruth(t *testing.T, o Options) {
 // slow machines of testdata/vm without those that are about bytes, names and
 // what is passed along, which TestGroundTruth sees there.
 func familyCases() []string {
-	bytes := regexp.MustCompile(`^(name-|filter-|passed-|oob|peek|cycle|flood|changing|vmsplice|splice-mixed|short-read|read-vectors)|` +
+	bytes := regexp.MustCompile(`^(name-|filter-|passed-|memory-|oob|peek|cycle|flood|changing|vmsplice|splice-mixed|short-read|read-vectors)|` +
 		`-(large|sizes|partial|efault|writev|full|errors|short)$`)
 	var names []string
 	for _, c := range workload.Cases() {
