@@ -67,9 +67,15 @@ func isPublic(dir string) bool {
 // captures, and gives what it said besides.
 func runWith(t *testing.T, exe string, capabilities []uint) string {
 	t.Helper()
+	return runTest(t, exe, "TestCapabilities", capabilities)
+}
+
+// runTest is runWith of any test.
+func runTest(t *testing.T, exe, name string, capabilities []uint) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // can only fail
 	defer cancel()
-	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestCapabilities$")
+	cmd := exec.CommandContext(ctx, exe, "-test.run=^"+name+"$")
 	cmd.Dir = "/"
 	cmd.Env = []string{asNobody + "=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -87,6 +88,8 @@ func (r *reason) Unwrap() error { return r.err }
 func refine(set string, err error) error {
 	locked, unknown := lockedDown(os.DirFS("/"))
 	switch {
+	case isParanoid(err):
+		return &reason{paranoidCause(), err}
 	case set == hooksKprobe && errors.Is(err, fs.ErrNotExist):
 		return &reason{"this kernel has no kprobes", err}
 	case set != hooksTracepoint && locked && errors.Is(err, unix.EPERM):
@@ -101,6 +104,9 @@ func refine(set string, err error) error {
 
 // hint is the cure for what the sets were refused for, if it is known.
 func hint(refused []error) string {
+	if slices.ContainsFunc(refused, isParanoid) && lacking(needed[:]...) == "" {
+		return paranoidCure
+	}
 	for _, err := range refused {
 		var r *reason
 		if errors.As(err, &r) {

@@ -7,7 +7,7 @@ package main
 const seeHelp = "see sockcap --help"
 
 const help = `Usage: sockcap [OPTION]... [EXPRESSION] [-- COMMAND [ARGUMENT]...]
-       sockcap list|top|dissector|completion|version [--help]
+       sockcap list|top|doctor|dissector|completion|version [--help]
 Show who says what to whom over Unix domain sockets: now (as root), or in files.
 
 Output
@@ -55,6 +55,7 @@ Other
   -h, --help, -V, --version
   -K -N -O -S -n -p         are accepted, change nothing
 sockcap list, top           sockets that there are now, or live
+sockcap doctor              whether one can capture here, and what helps
 sockcap dissector, completion    what to give to Wireshark, to your shell
 Manual: man sockcap
 `

@@ -36,8 +36,17 @@ func install(ctx context.Context, h *host, system bool) error {
 	}
 	if system {
 		unix.Umask(0o022) // others are to read what we make
-	} else if err := becomeCaller(h); err != nil {
-		return err
+	} else {
+		who, err := becomeCaller(h)
+		switch {
+		case err != nil:
+			return err
+		case who != "":
+			h.sayInstallingFor(who)
+		}
+		if os.Geteuid() == 0 {
+			h.sayRootsOwn()
+		}
 	}
 	folders, err := wiresharkFolders(ctx, h, system)
 	if err != nil {
@@ -54,18 +63,16 @@ func install(ctx context.Context, h *host, system bool) error {
 
 // becomeCaller makes this process, for the rest of its life, one of the user
 // who called sudo: all files are then made with that user's rights, in that
-// user's home, whatever links are there. It changes nothing without sudo.
-func becomeCaller(h *host) error {
+// user's home, whatever links are there. It changes nothing without sudo; else
+// it gives that user's name.
+func becomeCaller(h *host) (name string, err error) {
 	uid, gid, ok := sudoUser(h)
-	if os.Geteuid() == 0 && (!ok || uid == 0) {
-		h.sayRootsOwn()
-	}
 	if !ok {
-		return nil
+		return "", nil
 	}
 	u, err := h.account(strconv.Itoa(uid))
 	if err != nil || !filepath.IsAbs(u.HomeDir) {
-		return errNoHome(uid)
+		return "", errNoHome(uid)
 	}
 	groups := []int{gid}
 	ids, _ := u.GroupIds() // fewer groups are fewer rights
@@ -74,7 +81,6 @@ func becomeCaller(h *host) error {
 			groups = append(groups, n)
 		}
 	}
-	h.sayInstallingFor(u.Username)
 	for _, step := range []struct {
 		name string
 		run  func() error
@@ -85,10 +91,10 @@ func becomeCaller(h *host) error {
 		{"setenv", func() error { return os.Setenv("HOME", u.HomeDir) }}, // tshark goes by it
 	} {
 		if err := step.run(); err != nil {
-			return os.NewSyscallError(step.name, err)
+			return "", os.NewSyscallError(step.name, err)
 		}
 	}
-	return nil
+	return u.Username, nil
 }
 
 // wiresharkFolders are those that every tshark in PATH names, in that order;

@@ -29,6 +29,7 @@ type host struct {
 	tick     time.Duration // from one progress line to the next
 	start    func(context.Context, capture.Options) (session, error)
 	sets     func() []capture.Set
+	examine  func(context.Context) []capture.Check
 	account  func(uid string) (*user.User, error)
 
 	proc       fs.FS           // /proc, for completions
@@ -51,6 +52,9 @@ func main() {
 	if os.Args[0] == holdName {
 		os.Exit(hold(os.Args[1:]))
 	}
+	if os.Args[0] == probeName {
+		os.Exit(probe(os.Args[1:]))
+	}
 	h := &host{
 		stdin:    os.Stdin,
 		stdout:   os.Stdout,
@@ -62,6 +66,7 @@ func main() {
 		tick:     time.Second,
 		start:    start,
 		sets:     capture.Sets,
+		examine:  examine,
 		account:  user.LookupId,
 
 		proc:       os.DirFS("/proc"),

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		},
 		"sockets": func() { os.Exit(withSockets(os.Args[1:])) },
 		holdName:  func() { os.Exit(hold(os.Args[1:])) },
+		probeName: func() { os.Exit(probe(os.Args[1:])) },
 		tellsName: func() { os.Exit(tells()) },
 		asksName:  func() { os.Exit(asks(os.Args[1], os.Args[2])) },
 	})
@@ -71,6 +72,7 @@ func testHost() *host {
 		tick:     5 * time.Millisecond,
 		start:    startFake(os.Getenv("SOCKCAP_FAKE")),
 		sets:     fakeSets,
+		examine:  fakeChecks,
 		account:  fakeAccount,
 
 		proc:       os.DirFS(cmp.Or(os.Getenv("SOCKCAP_PROC"), "/proc")),
@@ -185,6 +187,22 @@ func fakeSets() []capture.Set {
 		{Name: "fentry", Err: &capture.Error{Op: "load", Name: "programs", Err: unix.EPERM}},
 		{Name: "kprobe", Limits: []string{"the first limit", "the second"}},
 		{Name: "tracepoint", Chosen: true},
+	}
+}
+
+// fakeChecks is a machine on which one can capture, or with SOCKCAP_FAKE=poor
+// one on which one can't.
+func fakeChecks(context.Context) []capture.Check {
+	if os.Getenv("SOCKCAP_FAKE") == "poor" {
+		return []capture.Check{
+			{Name: "capabilities", Verdict: capture.Refused, Found: "without cap_bpf", Cause: "odd \x1b[31m\ncause", Cure: "run it by sudo"},
+			{Name: "hooks tracepoint", Found: "not tried: see above"},
+		}
+	}
+	return []capture.Check{
+		{Name: "lockdown", Found: "can't be told", Cure: "mount securityfs"},
+		{Name: "hooks kprobe", Verdict: capture.Refused, Found: "can't be used", Cause: "this kernel has no kprobes"},
+		{Name: "hooks tracepoint", Verdict: capture.Fine, Found: "captured the message that it sent"},
 	}
 }
 

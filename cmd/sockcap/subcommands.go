@@ -35,7 +35,7 @@ func subcommands(h *host) []*cobra.Command {
 		},
 	})
 	dissector.AddCommand(installCommand(h))
-	return []*cobra.Command{listCommand(h), topCommand(h), version, dissector, completionCommand(h)}
+	return []*cobra.Command{listCommand(h), topCommand(h), doctorCommand(h), version, dissector, completionCommand(h)}
 }
 
 // runNothing makes a subcommand refuse a command after --.
