@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/snapshot"
 	"github.com/sockcap/sockcap/pcapng"
@@ -45,6 +46,7 @@ type surroundings struct {
 	links     []snapshot.Link
 	chosen    *snapshot.Files // of Options.Paths
 	files     map[*filter.Path]*snapshot.Files
+	holders   map[uint32]*process // by pid, with Options.LookAhead
 	beginning Beginning
 }
 
@@ -56,9 +58,13 @@ func (s *Session) lookAround(take func(snapshot.Options) (*snapshot.Snapshot, er
 	}
 	b := &beginning{at: bootTime(), found: make(chan *surroundings, 1), end: make(chan struct{}), arrivals: newArrivals()}
 	s.begin, s.looking = b, b
-	names, expr := s.paths.names, s.filter.expr
+	names, expr, ahead := s.paths.names, s.filter.expr, s.options.LookAhead
 	go func() {
-		b.found <- surround(take, b.end, names, expr)
+		found := surround(take, b.end, names, expr)
+		if ahead {
+			found.lookAhead(b.end)
+		}
+		b.found <- found
 		close(b.found)
 	}()
 }
@@ -79,6 +85,30 @@ func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-cha
 	a.chosen = snapshot.FindFiles(patterns...)
 	expr.EachPath(func(p *filter.Path) { a.files[p] = snapshot.FindFiles(p.Glob()) })
 	return a
+}
+
+// lookAhead looks at all that hold sockets, as far as as many are remembered.
+func (a *surroundings) lookAhead(end <-chan struct{}) {
+	a.holders = make(map[uint32]*process)
+	names := container.NewNames()
+	for i := range a.links {
+		for _, s := range []*snapshot.Socket{a.links[i].Client, a.links[i].Server} {
+			if s == nil {
+				continue
+			}
+			for _, h := range s.Holders {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				pid := h.Process.PID
+				if _, ok := a.holders[pid]; !ok && len(a.holders) < maxProcesses {
+					a.holders[pid] = lookAt(pid, names)
+				}
+			}
+		}
+	}
 }
 
 // receive takes a record of the kernel side, or holds it.
@@ -144,6 +174,7 @@ func (s *Session) meet(yield func(*pcapng.Packet, error) bool, all bool) (bool, 
 	found := b.await(all)
 	switch {
 	case found != nil:
+		s.processes.foresee(found.holders)
 		if ok, err := s.join(found, yield); !ok || err != nil {
 			return ok, err
 		}

@@ -31,6 +31,8 @@ type Options struct {
 	Family     *Family  // keep only what a process and its descendants say and hear; nil: all
 	NoSnapshot bool     // do not look for sockets that are older than the capture, which else are told of; a Family has none
 
+	LookAhead bool // look at the processes that hold older sockets before Begun is called, not when one is a peer: who may not look later
+
 	// Begun is called by Packets, at most once: when it is known which sockets
 	// are older than the capture.
 	Begun func(Beginning)

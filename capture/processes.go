@@ -128,9 +128,20 @@ func (t *processes) since(pid uint32, at uint64) *process {
 	return p
 }
 
+// foresee remembers processes that were looked at; nil is one that has ended.
+func (t *processes) foresee(found map[uint32]*process) {
+	for pid, p := range found {
+		if p != nil {
+			t.running.put(pid, p)
+		}
+	}
+}
+
 // lookAt is what /proc tells of a process.
-func (t *processes) lookAt(pid uint32) *process {
-	p := snapshot.Look(pid, t.names)
+func (t *processes) lookAt(pid uint32) *process { return lookAt(pid, t.names) }
+
+func lookAt(pid uint32, names *container.Names) *process {
+	p := snapshot.Look(pid, names)
 	if p == nil {
 		return nil
 	}

@@ -15,13 +15,18 @@ func asCaller(open func() error) error {
 	if os.Geteuid() == 0 {
 		return open()
 	}
+	return withoutCapabilities(open)
+}
+
+// withoutCapabilities calls do with none in effect.
+func withoutCapabilities(do func() error) error {
 	var had [2]unix.CapUserData // version 3 has 64 bits
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	if err := unix.Capget(&header, &had[0]); err != nil {
 		return err
 	}
 	if had[0].Effective|had[1].Effective == 0 {
-		return open()
+		return do()
 	}
 	runtime.LockOSThread() // capabilities are a thread's
 	without := had
@@ -30,7 +35,7 @@ func asCaller(open func() error) error {
 		runtime.UnlockOSThread()
 		return err
 	}
-	err := open()
+	err := do()
 	if back := unix.Capset(&header, &had[0]); back != nil {
 		return errors.Join(err, back) // the thread stays locked: it is not like the others
 	}

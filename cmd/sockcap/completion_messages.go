@@ -78,7 +78,7 @@ func flagWords(name string) string {
 		"uid":                           "keep this user",
 		"container":                     "keep this container",
 		"cgroup":                        "keep this control group",
-		"Z":                             "user to run the command as",
+		"Z":                             "user to go on as, or to run the command as",
 		"help":                          "print help",
 		"version":                       "print the version",
 		"dont-verify-checksums":         "accepted, changes nothing",

@@ -37,7 +37,7 @@ func openDestination(ctx context.Context, h *host, name string) (*destination, e
 	d := &destination{name: name, patience: h.patience}
 	if isStdout(name) {
 		d.File = h.stdout
-	} else if err := asCaller(func() (err error) {
+	} else if err := h.asOwner(func() (err error) {
 		d.File, d.created, err = create(ctx, h, name)
 		return err
 	}); err != nil {
@@ -121,7 +121,8 @@ func (d *destination) Write(p []byte) (int, error) {
 }
 
 // create opens the file name, made with mode 0600 if there is none, and never
-// through a symbolic link. A new file belongs to the user who called sudo.
+// through a symbolic link. A new file belongs to the user of -Z, or who called
+// sudo.
 func create(ctx context.Context, h *host, name string) (f *os.File, created bool, err error) {
 	const flags = os.O_WRONLY | unix.O_NOFOLLOW | unix.O_NOCTTY
 	if n, ok := descriptor(name); ok {
@@ -244,7 +245,7 @@ func checkOwner(h *host, f *os.File) error {
 	switch owner := uidOf(file); {
 	case !file.Mode().IsRegular(), dir.Mode()&fs.ModeSticky == 0:
 		return nil
-	case owner == os.Geteuid(), owner == user, owner == uidOf(dir):
+	case owner == os.Geteuid(), owner == user, owner == uidOf(dir), h.owner != nil && owner == h.owner.uid:
 		return nil
 	}
 	return errForeignFile(f.Name())
@@ -252,8 +253,23 @@ func checkOwner(h *host, f *os.File) error {
 
 func uidOf(i fs.FileInfo) int { return int(i.Sys().(*syscall.Stat_t).Uid) }
 
-// giveToUser makes f belong to the user who called sudo, if one did.
+// asOwner is asCaller, unless a capability is all that lets us make files.
+func (h *host) asOwner(open func() error) error {
+	if h.overrides {
+		return open()
+	}
+	return asCaller(open)
+}
+
+// giveToUser makes f belong to the user of -Z, or who called sudo, if there is
+// one.
 func giveToUser(h *host, f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil // it is ours
+	}
+	if h.owner != nil {
+		return f.Chown(h.owner.uid, h.owner.gid)
+	}
 	uid, gid, ok := sudoUser(h)
 	if !ok {
 		return nil

@@ -50,7 +50,7 @@ type flags struct {
 	stats    time.Duration // --stats-interval; 0: none
 	printer  printer
 	command  []string // after --; none: capture all
-	user     string   // -Z, of the command; empty: see commandUser
+	user     string   // -Z, of the command, or of us; empty: see commandUser
 }
 
 // raw holds flags as they are parsed, before they are checked together.
@@ -147,8 +147,8 @@ func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 		args = args[:dash]
 	}
 	f.user = r.user
-	if s.Changed("Z") && (len(f.command) == 0 || f.user == "") {
-		return nil, errNoCommandToRun(f.user)
+	if s.Changed("Z") && f.user == "" {
+		return nil, usage("-Z needs the name of a user")
 	}
 	if err := r.filter.set(f, args); err != nil {
 		return nil, err

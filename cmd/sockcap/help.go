@@ -52,6 +52,7 @@ Capture
   --senders MODE    auto; exact: name every sender, slower (-i tracepoint)
   --stats-interval TIME     tell how far it is each 10s, 5m, 0.5 (seconds)
 Other
+  -Z USER           the capture goes on as USER; root: with all rights
   -h, --help, -V, --version
   -K -N -O -S -n -p         are accepted, change nothing
 sockcap list, top           sockets that there are now, or live

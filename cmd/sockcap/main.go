@@ -32,6 +32,10 @@ type host struct {
 	examine  func(context.Context) []capture.Check
 	account  func(uid string) (*user.User, error)
 
+	relinquish bool     // give up rights once a capture has begun
+	owner      *account // of files, nil: who called sudo, or we
+	overrides  bool     // we may make files only by a capability
+
 	proc       fs.FS           // /proc, for completions
 	candidates func() []string // hook sets, as capture.Candidates
 
@@ -68,6 +72,8 @@ func main() {
 		sets:     capture.Sets,
 		examine:  examine,
 		account:  user.LookupId,
+
+		relinquish: true,
 
 		proc:       os.DirFS("/proc"),
 		candidates: capture.Candidates,

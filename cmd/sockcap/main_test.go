@@ -34,11 +34,12 @@ func TestMain(m *testing.M) {
 			}
 			os.Exit(testHost().main(os.Args[1:]))
 		},
-		"sockets": func() { os.Exit(withSockets(os.Args[1:])) },
-		holdName:  func() { os.Exit(hold(os.Args[1:])) },
-		probeName: func() { os.Exit(probe(os.Args[1:])) },
-		tellsName: func() { os.Exit(tells()) },
-		asksName:  func() { os.Exit(asks(os.Args[1], os.Args[2])) },
+		"sockets":   func() { os.Exit(withSockets(os.Args[1:])) },
+		holdName:    func() { os.Exit(hold(os.Args[1:])) },
+		probeName:   func() { os.Exit(probe(os.Args[1:])) },
+		givesUpName: func() { os.Exit(givesUp(os.Args[1:])) },
+		tellsName:   func() { os.Exit(tells()) },
+		asksName:    func() { os.Exit(asks(os.Args[1], os.Args[2])) },
 	})
 }
 

@@ -134,16 +134,10 @@ func errNoUser(name string) error {
 }
 
 func errNotRoot(name string) error {
-	return fmt.Errorf("-Z %s: only root can run a command as another user", quoteName(name))
+	return fmt.Errorf("-Z %s: only root can become another user", quoteName(name))
 }
 
-func errNoCommandToRun(name string) error {
-	if name == "" {
-		return usage("-Z needs the name of a user")
-	}
-	return &errUsage{text: fmt.Sprintf("-Z %s: is about the command after --, and there is none", quoteName(name)),
-		hint: "the capture itself needs its rights to the end"}
-}
+func errRelinquish(err error) error { return fmt.Errorf("give up rights: %w", err) }
 
 func errCommandsStdout(what, flag string) error {
 	return &errUsage{text: what + " cannot go to standard output, which is the command's",

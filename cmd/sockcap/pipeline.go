@@ -39,6 +39,13 @@ func run(ctx context.Context, h *host, f *flags) error {
 // ready, and with it the capture ends.
 func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	h, status := h.withProgress(f)
+	rights, err := h.rightsFor(f)
+	if err != nil {
+		return err
+	}
+	if h, err = h.owning(f); err != nil {
+		return err
+	}
 	out, err := openOutput(ctx, h, f, h.now())
 	if err != nil {
 		return err
@@ -46,6 +53,16 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f.capture.Begun = h.sayBegun
+	f.capture.LookAhead = rights != nil && rights.confine
+	var confined error // that rights could not be given up
+	if rights != nil {
+		f.capture.Begun = func(b capture.Beginning) {
+			h.sayBegun(b)
+			if confined = rights.rest(); confined != nil {
+				cancel()
+			}
+		}
+	}
 	s, err := h.start(ctx, f.capture)
 	if err != nil {
 		out.abandon()
@@ -70,6 +87,14 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 			return errors.Join(err, s.Close(), out.takeBack())
 		}
 	}
+	if err := rights.relinquish(h); err != nil {
+		return errors.Join(errRelinquish(err), s.Close(), out.close(nil))
+	}
+	if held != nil { // there are no older sockets
+		if err := rights.rest(); err != nil {
+			return errors.Join(errRelinquish(err), s.Close(), out.close(nil))
+		}
+	}
 	if f.limits.duration > 0 {
 		timer := time.AfterFunc(f.limits.duration, cancel)
 		defer timer.Stop()
@@ -85,6 +110,9 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	stopTelling()
 	if ctx.Err() != nil && held == nil {
 		h.sayBelow()
+	}
+	if confined != nil {
+		err = errors.Join(errRelinquish(confined), err)
 	}
 	err = errors.Join(err, s.Close())
 	last := stats()
@@ -104,6 +132,9 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 		return err
 	}
 	defer in.close()
+	if err := h.readAs(f.user); err != nil {
+		return err
+	}
 	began := h.now()
 	if f.rotation.seconds > 0 {
 		began = in.begins(began)
