@@ -131,6 +131,9 @@ func (s *Session) tellEnd(l *bpf.Life, from, to *socket) {
 		s.tellLost(from, to, int64(l.Time), sentAll{}, false)
 	}
 	s.tell(l, event, from, to, 0)
+	if event == pcapng.EventClose {
+		s.sockets.close(from, to)
+	}
 }
 
 // tell hands out an event of from, if it is kept. to has the number 0 if there
