@@ -31,7 +31,7 @@ func defects() []defect {
 			"uring-send", "uring-writev", "uring-sendmsg", "uring-async", "uring-sqpoll", "uring-large", "read-splice", "read-uring"}, nil},
 		{11, "socketpairs invisible", []string{"stream-pair", "dgram-pair", "seqpacket-pair"}, nil},
 		{12, "relative, renamed, unlinked sockets", []string{"name-relative", "name-moved", "name-odd-file"}, nil},
-		{13, "a path given by another name not matched", nil, tests(TestPaths, TestPathsBelow)},
+		{13, "the same path in two containers mixed, or by another name not matched", []string{"name-same"}, tests(TestPaths, TestPathsBelow, TestSamePath)},
 		{14, "datagrams dropped by the receiver's filter", []string{"filter-drop", "filter-trim"}, nil},
 		{15, "losses not counted, or not where they happened", nil, tests(TestOverload)},
 		{16, "SCM_RIGHTS and SCM_CREDENTIALS ignored", []string{"scm-rights", "scm-credentials", "passed-kinds", "passed-many", "passed-peek", "passed-no-room",
