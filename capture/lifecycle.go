@@ -48,6 +48,7 @@ func (s *Session) live(l *bpf.Life) {
 		}
 		s.tell(l, pcapng.EventAccept, from, to, 0)
 	case bpf.LifeListen:
+		s.sockets.listens(from)
 		s.tell(l, pcapng.EventListen, from, from.elsewhere(), 0)
 	case bpf.LifeShutdown, bpf.LifeClose:
 		happened := *l

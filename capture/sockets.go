@@ -84,21 +84,23 @@ type connection struct {
 
 // sockets knows all sockets that the kernel side told of.
 type sockets struct {
-	byNumber *generations[uint64, *socket]
-	closed   *generations[uint64, *socket] // those of which no more is expected
-	pairs    *generations[[2]uint64, *connection]
-	nextConn uint64
-	nextSend uint64
-	comm     func(pid uint32) string // of a running process
-	older    map[uint64]*older       // by inode: those that are older than the capture
+	byNumber  *generations[uint64, *socket]
+	closed    *generations[uint64, *socket] // those of which no more is expected
+	pairs     *generations[[2]uint64, *connection]
+	listeners *generations[listenAddress, processKey]
+	nextConn  uint64
+	nextSend  uint64
+	comm      func(pid uint32) string // of a running process
+	older     map[uint64]*older       // by inode: those that are older than the capture
 }
 
 func newSockets() *sockets {
 	return &sockets{
-		byNumber: newGenerations[uint64, *socket](maxSockets),
-		closed:   newGenerations[uint64, *socket](maxClosed),
-		pairs:    newGenerations[[2]uint64, *connection](maxSockets),
-		comm:     procComm,
+		byNumber:  newGenerations[uint64, *socket](maxSockets),
+		closed:    newGenerations[uint64, *socket](maxClosed),
+		pairs:     newGenerations[[2]uint64, *connection](maxSockets),
+		listeners: newGenerations[listenAddress, processKey](maxClosed),
+		comm:      procComm,
 	}
 }
 
