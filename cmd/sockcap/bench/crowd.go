@@ -161,10 +161,10 @@ func (b *bench) inCrowd(ctx context.Context, a around) (cpu float64, who talked,
 
 // crowdNames lets a crowd go on, and looks at names and memory.
 func (b *bench) crowdNames(ctx context.Context) error {
-	t := newTable(fmt.Sprintf("crowd that goes on, beside sockcap -w FILE: %d connections, and so many processes", crowdConnections),
+	t := newTable(fmt.Sprintf("crowd that goes on, beside sockcap -w FILE of nothing else: %d connections, and so many processes", crowdConnections),
 		"processes", "a second", "names right", "wrong", "missing", "sockcap's anonymous memory")
 	file := filepath.Join(b.dir, "crowd.pcapng")
-	watch, err := watcher{argv: []string{b.sockcap, "-w", file}, ready: listening}.begin(ctx)
+	watch, err := watcher{argv: []string{b.sockcap, "-w", file, b.dir}, ready: listening}.begin(ctx)
 	if err != nil {
 		return err
 	}
