@@ -48,6 +48,7 @@ func (s *Session) live(l *bpf.Life) {
 		}
 		s.tell(l, pcapng.EventAccept, from, to, 0)
 	case bpf.LifeListen:
+		s.sockets.listens(from)
 		s.tell(l, pcapng.EventListen, from, from.elsewhere(), 0)
 	case bpf.LifeShutdown, bpf.LifeClose:
 		happened := *l
@@ -131,6 +132,9 @@ func (s *Session) tellEnd(l *bpf.Life, from, to *socket) {
 		s.tellLost(from, to, int64(l.Time), sentAll{}, false)
 	}
 	s.tell(l, event, from, to, 0)
+	if event == pcapng.EventClose {
+		s.sockets.close(from, to)
+	}
 }
 
 // tell hands out an event of from, if it is kept. to has the number 0 if there

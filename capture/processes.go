@@ -167,7 +167,7 @@ func (s *Session) identify(p *pcapng.Packet, sender *bpf.Task, from, to *socket)
 
 // identifyPeer says who the peer is, of which the packet names the pid: who read
 // there, who did anything else with that socket, or else who has that pid since
-// before it was known to be the peer's.
+// before it was known to be the peer's, or listened.
 func (s *Session) identifyPeer(p *pcapng.Packet, from, to *socket) {
 	p.PeerPlace = pcapng.Place{}
 	var peer *process
@@ -179,9 +179,11 @@ func (s *Session) identifyPeer(p *pcapng.Packet, from, to *socket) {
 		peer = s.processes.known(pid, to.user.number)
 	default:
 		if from.peerIs.pid != pid {
-			from.peerIs = lookedUp{pid, s.processes.since(pid, from.peerAt)}
+			from.peerIs = s.lookUpPeer(pid, from, to)
 		}
-		peer = from.peerIs.process
+		if peer = from.peerIs.process; from.peerIs.listened {
+			p.Peer.Comm = peer.comm
+		}
 		if peer == nil && to.reader == nil && to.maker == nil && s.sockets.holder(from, to) == nil {
 			p.Peer.Comm = "" // it may be another's
 		}
@@ -191,8 +193,20 @@ func (s *Session) identifyPeer(p *pcapng.Packet, from, to *socket) {
 	}
 }
 
-// lookedUp is what was found of a pid in /proc.
+// lookedUp is what was found of a pid in /proc, or told of when it called listen.
 type lookedUp struct {
-	pid     uint32
-	process *process
+	pid      uint32
+	process  *process
+	listened bool
+}
+
+// lookUpPeer says who has a pid since before it was known to be the peer's, or
+// had it, and listened there.
+func (s *Session) lookUpPeer(pid uint32, from, to *socket) lookedUp {
+	found := lookedUp{pid: pid, process: s.processes.since(pid, from.peerAt)}
+	if by, ok := s.sockets.listener(to, pid); ok && found.process == nil {
+		found.process = s.processes.known(pid, by.number)
+		found.listened = found.process != nil
+	}
+	return found
 }

@@ -52,6 +52,7 @@ type socket struct {
 
 	connecting *bpf.Life // a connect that has begun, of which no packet tells yet
 	closing    *bpf.Life // its close, which waits for what it sent to be taken
+	closed     bool      // and that has been told
 
 	older *older      // what was known of it before the capture
 	talk  *connection // the one that it has, unless it sends datagrams
@@ -83,19 +84,23 @@ type connection struct {
 
 // sockets knows all sockets that the kernel side told of.
 type sockets struct {
-	byNumber *generations[uint64, *socket]
-	pairs    *generations[[2]uint64, *connection]
-	nextConn uint64
-	nextSend uint64
-	comm     func(pid uint32) string // of a running process
-	older    map[uint64]*older       // by inode: those that are older than the capture
+	byNumber  *generations[uint64, *socket]
+	closed    *generations[uint64, *socket] // those of which no more is expected
+	pairs     *generations[[2]uint64, *connection]
+	listeners *generations[listenAddress, processKey]
+	nextConn  uint64
+	nextSend  uint64
+	comm      func(pid uint32) string // of a running process
+	older     map[uint64]*older       // by inode: those that are older than the capture
 }
 
 func newSockets() *sockets {
 	return &sockets{
-		byNumber: newGenerations[uint64, *socket](maxSockets),
-		pairs:    newGenerations[[2]uint64, *connection](maxSockets),
-		comm:     procComm,
+		byNumber:  newGenerations[uint64, *socket](maxSockets),
+		closed:    newGenerations[uint64, *socket](maxClosed),
+		pairs:     newGenerations[[2]uint64, *connection](maxSockets),
+		listeners: newGenerations[listenAddress, processKey](maxClosed),
+		comm:      procComm,
 	}
 }
 
@@ -111,6 +116,9 @@ func procComm(pid uint32) string {
 // of gives the socket with a number, known or not.
 func (t *sockets) of(number uint64) *socket {
 	if s, ok := t.byNumber.get(number); ok {
+		return s
+	}
+	if s, ok := t.closed.get(number); ok {
 		return s
 	}
 	s := &socket{}
@@ -149,6 +157,9 @@ func (t *sockets) between(from, to *socket) *connection {
 
 // pair is between, but leaves open who offers the service.
 func (t *sockets) pair(from, to *socket) *connection {
+	if from.talk != nil && from.talk == to.talk {
+		return from.talk
+	}
 	key := pairKey(from, to)
 	c, ok := t.pairs.get(key)
 	if !ok {

@@ -69,13 +69,16 @@ func (d *details) end() {
 	}
 }
 
-// appendDetails appends the lines of -v and, if more, those of -vv.
-func appendDetails(dst []byte, p *pcapng.Packet, more bool) []byte {
+// appendDetails appends the lines of -v, with what the sender runs if command,
+// and those of -vv if more.
+func appendDetails(dst []byte, p *pcapng.Packet, command, more bool) []byte {
 	d := details{dst: dst}
 	d.message(p)
 	d.end()
-	d.command(p)
-	d.end()
+	if command {
+		d.command(p)
+		d.end()
+	}
 	d.descriptors(p.FDs)
 	d.end()
 	d.holders(p.Holders)

@@ -83,6 +83,34 @@ func appendWhere(dst []byte, p *pcapng.Packet) []byte {
 	return dst
 }
 
+// toldCommands are what processes run, by pid, as far as lines have told of it:
+// of the last maxCommands at least.
+type toldCommands struct {
+	told map[uint32]running
+}
+
+type running struct {
+	cmdline string // as far as a line shows it
+	nsPID   uint32
+}
+
+const maxCommands = 4096
+
+// isNews reports whether no line has told yet what a packet's sender runs, and
+// takes it that one does now.
+func (c *toldCommands) isNews(p *pcapng.Packet) bool {
+	now := running{p.Cmdline[:min(len(p.Cmdline), maxCmdline+1)], p.NSPID}
+	if now == (running{}) || c.told[p.Sender.PID] == now {
+		return false
+	}
+	if c.told == nil || len(c.told) >= maxCommands {
+		c.told = make(map[uint32]running)
+	}
+	now.cmdline = strings.Clone(now.cmdline) // the packet's may go with it
+	c.told[p.Sender.PID] = now
+	return true
+}
+
 // command: what the sender runs, and as what in its own pid namespace.
 func (d *details) command(p *pcapng.Packet) {
 	if p.Cmdline != "" {

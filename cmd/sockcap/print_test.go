@@ -257,11 +257,11 @@ func TestDetails(t *testing.T) {
 		`    peer uid 7 gid 8 inode 9 thread p[6], exe "/pe\xfe", cgroup "/pc\xfe", container "pd\xfe", container name "pn\xfe", pod "pp\xfe", unit "pu\xfe"`,
 		"",
 	}
-	if d := cmp.Diff(want, strings.Split(string(appendDetails(nil, &p, true)), "\n")); d != "" {
+	if d := cmp.Diff(want, strings.Split(string(appendDetails(nil, &p, true, true)), "\n")); d != "" {
 		t.Errorf("-vv (-want +got):\n%s", d)
 	}
 	p = pcapng.Packet{Event: pcapng.EventSnapshot, Role: pcapng.RoleServer, State: pcapng.StateConnected, ConnID: 7, MessageLen: pcapng.Unknown}
-	if got, want := string(appendDetails(nil, &p, false)), "    the server's socket, connection 7\n"; got != want {
+	if got, want := string(appendDetails(nil, &p, true, false)), "    the server's socket, connection 7\n"; got != want {
 		t.Errorf("-v of a snapshot: %q, want %q", got, want)
 	}
 	line := printer{format: formatText, times: timestamps{style: noTime}, verbose: 1}
@@ -276,7 +276,7 @@ func TestDetails(t *testing.T) {
 		t.Errorf("-e: %q, want %q", got, want)
 	}
 	p = pcapng.Packet{Event: pcapng.EventClose, Sender: pcapng.Endpoint{UID: pcapng.Unknown}}
-	if got := string(appendDetails(nil, &p, true)); got != "" {
+	if got := string(appendDetails(nil, &p, true, true)); got != "" {
 		t.Errorf("of a packet that says nothing: %q", got)
 	}
 }
@@ -301,6 +301,41 @@ func TestUTC(t *testing.T) {
 		}
 		if text, _ := os.ReadFile(out.Name()); !strings.HasPrefix(string(text), want) {
 			t.Errorf("%s: %.60q, want %q...", args, text, want)
+		}
+	}
+}
+
+// TestCommandsOnce: what a process runs is told once, and again when that has
+// changed, or its pid is another's in between; of very many they are forgotten.
+func TestCommandsOnce(t *testing.T) {
+	pr := printer{format: formatText, times: timestamps{style: noTime}, verbose: 1}
+	says := func(pid uint32, cmdline string, nsPID uint32) bool {
+		p := pcapng.Packet{Event: pcapng.EventData, Cmdline: cmdline, NSPID: nsPID, Sender: pcapng.Endpoint{PID: pid}}
+		text := string(pr.append(nil, &p))
+		return strings.Contains(text, "    command "+cmdline) || strings.Contains(text, "    pid in its namespace ")
+	}
+	for i, c := range []struct {
+		pid     uint32
+		cmdline string
+		nsPID   uint32
+		want    bool
+	}{
+		{7, "", 0, false}, {7, "one", 0, true}, {7, "one", 0, false}, {8, "one", 0, true}, {7, "two", 0, true}, {7, "two", 1, true},
+		{7, "two", 1, false}, {8, "one", 0, false}, {7, "", 1, true}, {7, "one", 0, true},
+	} {
+		if got := says(c.pid, c.cmdline, c.nsPID); got != c.want {
+			t.Errorf("%d: %+v: told %v", i, c, got)
+		}
+	}
+	for pid := range uint32(3 * maxCommands) {
+		if says(100+pid, "one", 0); len(pr.known.told) > maxCommands {
+			t.Fatalf("%d are kept", len(pr.known.told))
+		}
+	}
+	pr.verbose = 2
+	for range 2 {
+		if !says(7, "three", 0) {
+			t.Error("-vv does not tell each time")
 		}
 	}
 }

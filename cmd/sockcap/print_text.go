@@ -11,7 +11,7 @@ import (
 )
 
 // printer turns packets into text, live ones and those of a file alike. It
-// keeps what a line needs of the lines before it (-ttt), so one output has one
+// keeps what a line needs of the lines before it (-ttt, -v), so one output has one
 // printer. Nothing of a packet reaches the output but through appendEscaped,
 // appendName, or as hexadecimal digits.
 type printer struct {
@@ -25,6 +25,7 @@ type printer struct {
 	number  uint64 // of packets so far, those that are not shown too
 	dump    dump   // -A -x -X
 	record  bool   // -xx -XX
+	known   toldCommands
 	scratch []byte // for a record
 }
 
@@ -43,7 +44,8 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 	}
 	dst = pr.appendLine(dst, p)
 	if pr.verbose > 0 {
-		dst = appendDetails(dst, p, pr.verbose > 1) // never colored
+		command := pr.known.isNews(p) || pr.verbose > 1
+		dst = appendDetails(dst, p, command, pr.verbose > 1) // never colored
 	}
 	return pr.appendDump(dst, p)
 }

@@ -18,6 +18,7 @@ func nameCases() []Case {
 		{Name: "name-relative", About: "bound by a relative path, and one with dots", run: nameRelative},
 		{Name: "name-moved", About: "socket file renamed, unlinked or replaced after bind, reached by symlink", run: nameMoved},
 		{Name: "name-odd-file", About: "socket files named @x, with escape sequences, of 107 and 108 bytes", run: nameOddFile},
+		{Name: "name-same", About: "the same name in two mount namespaces and outside of them, each another file, reached by a symlink and from outside", run: nameSame},
 	}
 }
 

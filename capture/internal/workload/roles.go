@@ -38,6 +38,8 @@ func roles(name string) func(*home) {
 		return roleSendfile
 	case "uring":
 		return roleUring
+	case "namesake":
+		return roleNamesake
 	case "puppet":
 		return rolePuppet
 	}

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"errors"
+	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sockcap/sockcap/pcapng"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == trafficRole {
-		exit(trafficMain(os.Args[2:]))
-	}
+	play()
 	os.Exit(m.Run())
 }
 
@@ -19,6 +22,7 @@ func TestTraffic(t *testing.T) {
 	for _, tr := range []traffic{
 		{Shape: pingPong, Type: "stream", Size: 64, Messages: 50, Pinned: true},
 		{Shape: pingPong, Type: "stream", Size: 64, Messages: 50, Connections: 7},
+		{Shape: pingPong, Type: "stream", Size: 64, Messages: 140, Connections: 7, Slice: 14},
 		{Shape: pingPong, Type: "stream", Size: 4096, Messages: 5, Iovecs: 1024},
 		{Shape: pingPong, Type: "dgram", Size: 256 << 10, Messages: 5},
 		{Shape: pingPong, Type: "tcp", Size: 64, Messages: 50},
@@ -34,7 +38,7 @@ func TestTraffic(t *testing.T) {
 		if tr.Shape == pingPong {
 			want *= 2
 		}
-		if got.Messages != want || got.Nanos <= 0 {
+		if got.Messages != want || got.Nanos <= 0 || got.CPU > 0 != (tr.Slice > 0) {
 			t.Errorf("%+v: %+v, want %d messages", tr, got, want)
 		}
 	}
@@ -84,5 +88,83 @@ func TestBase(t *testing.T) {
 		if len(all[at].argv) != 0 || all[at].tcp != w.tcp {
 			t.Errorf("watcher %d (%s) is compared with %s", i, w.name, all[at].name)
 		}
+	}
+}
+
+// A crowd holds its connections until it is let go, and talkers are who they say.
+func TestCrowd(t *testing.T) {
+	dir := t.TempDir()
+	leave, err := hold(t.Context(), dir, 17, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := filepath.Glob(filepath.Join(dir, "held-*")); err != nil || len(found) != 2 {
+		t.Errorf("%q hold, %v, want 2", found, err)
+	}
+	h, err := startTalkers(t.Context(), dir, 1_000_000, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := talkedTo(h, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, w := range who.All {
+		names[w.Name] = w.PID > 0
+	}
+	if len(who.All) != 7 || len(names) != 7 || who.perSecond() <= 0 {
+		t.Errorf("%+v", who)
+	}
+	if h, err = startTalkers(t.Context(), dir, 1, math.MaxInt); err != nil {
+		t.Fatal(err)
+	}
+	if who, err = talkedTo(h, false); err != nil {
+		t.Error(err)
+	}
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v are left, %v", left, err)
+	}
+}
+
+// What a capture says of talkers is told apart: all of it, not all, not true.
+func TestNamesIn(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.pcapng")
+	all := []talker{{7, "t1-1"}, {8, "t1-2"}, {9, "t1-3"}, {10, "t1-4"}, {11, "t1-5"}}
+	var packets []pcapng.Packet
+	for _, w := range all[:4] {
+		s := w.spoken(dir)
+		packets = append(packets, pcapng.Packet{Event: pcapng.EventData, Path: filepath.Join(dir, talkersPath), Data: []byte(w.Name), Len: uint32(len(w.Name)),
+			Sender: pcapng.Endpoint{PID: uint32(s.pid), Comm: s.comm}, Exe: s.exe, Cmdline: s.cmdline})
+	}
+	packets[1].Exe = packets[0].Exe // another's
+	packets[2].Exe = ""
+	other := packets[0]
+	other.Data = []byte("none")
+	elsewhere := other
+	elsewhere.Path = "/elsewhere"
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := pcapng.NewWriter(f, pcapng.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(packets, other, elsewhere) {
+		if err := w.WritePacket(&p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := namesIn(file, dir, all)
+	if want := (named{right: 2, wrong: 2, missing: 2}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }

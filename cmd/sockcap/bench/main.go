@@ -19,10 +19,24 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == trafficRole {
-		exit(trafficMain(os.Args[2:]))
-	}
+	play()
 	exit(run())
+}
+
+// play makes this process one that another of this program has started, and
+// returns if it is none.
+func play() {
+	if len(os.Args) < 2 {
+		return
+	}
+	switch os.Args[1] {
+	case trafficRole:
+		exit(trafficMain(os.Args[2:]))
+	case holderRole:
+		exit(holderMain(os.Args[2:]))
+	case talkersRole:
+		exit(talkersMain(os.Args[2:]))
+	}
 }
 
 func exit(err error) {
@@ -51,6 +65,7 @@ var sections = [...]struct {
 	{"bystander", (*bench).bystander},
 	{"start", (*bench).start},
 	{"growth", (*bench).growth},
+	{"crowd", (*bench).crowd},
 	{"read", (*bench).read},
 }
 
@@ -61,7 +76,7 @@ func run() error {
 	flag.StringVar(&b.sockcap, "sockcap", "./sockcap", "the `program` to measure")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each is measured")
 	flag.BoolVar(&b.long, "long", false, "a flood of 10 s, files of 2 GB")
-	only := flag.String("only", "", "only sections that match this `expression`: cost flood bystander start growth read")
+	only := flag.String("only", "", "only sections that match this `expression`: cost flood bystander start growth crowd read")
 	flag.Parse()
 	chosen, err := regexp.Compile(*only)
 	if err != nil {
