@@ -18,17 +18,31 @@ func typical() *Packet {
 	}
 }
 
-func BenchmarkWritePacket(b *testing.B) {
-	w, err := NewWriter(io.Discard, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+// identified is a typical packet of processes that are known well.
+func identified() *Packet {
 	p := typical()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := w.WritePacket(p); err != nil {
-			b.Fatal(err)
-		}
+	p.Exe, p.Cgroup, p.Unit = "/usr/bin/docker", "/user.slice/user-1000.slice/session-1.scope", "session-1.scope"
+	p.Cmdline = "docker\x00ps\x00--all\x00--format\x00{{.Names}}"
+	p.PeerPlace = Place{Exe: "/usr/bin/dockerd", Cgroup: "/system.slice/docker.service", Unit: "docker.service"}
+	p.NetNS = 4026531840
+	p.Reader, p.Latency = &Endpoint{PID: p.Peer.PID, TID: p.Peer.TID, Comm: p.Peer.Comm}, 12345
+	return p
+}
+
+func BenchmarkWritePacket(b *testing.B) {
+	for name, p := range map[string]*Packet{"typical": typical(), "identified": identified()} {
+		b.Run(name, func(b *testing.B) {
+			w, err := NewWriter(io.Discard, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := w.WritePacket(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
