@@ -83,23 +83,26 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkStages measures the parts of BenchmarkWritePacket, the floor of
 // which is to copy as many bytes.
 func BenchmarkStages(b *testing.B) {
-	p := typical()
-	block := appendPacket(nil, p, epoch.UnixNano(), 0)
-	var dst []byte
-	for _, stage := range []struct {
-		name string
-		run  func()
-	}{
-		{"copy", func() { dst = append(dst[:0], block...) }},
-		{"record header", func() { dst = AppendRecordHeader(dst[:0], p) }},
-		{"comment", func() { dst = AppendComment(dst[:0], p) }},
-		{"block", func() { dst = appendPacket(dst[:0], p, epoch.UnixNano(), 0) }},
-	} {
-		b.Run(stage.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				stage.run()
-			}
-		})
+	for name, p := range map[string]*Packet{"typical": typical(), "identified": identified()} {
+		var names recent
+		block := appendPacket(nil, p, names.of(p), epoch.UnixNano(), noTime)
+		var dst []byte
+		for _, stage := range []struct {
+			name string
+			run  func()
+		}{
+			{"copy", func() { dst = append(dst[:0], block...) }},
+			{"record header", func() { dst = AppendRecordHeader(dst[:0], p) }},
+			{"comment", func() { dst = AppendComment(dst[:0], p) }},
+			{"names", func() { names.of(p) }},
+			{"block", func() { dst = appendPacket(dst[:0], p, names.of(p), epoch.UnixNano(), noTime) }},
+		} {
+			b.Run(name+"/"+stage.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					stage.run()
+				}
+			})
+		}
 	}
 }
