@@ -125,7 +125,7 @@ type recent struct {
 
 // of gives what is written of p's names. It is valid until the next call.
 func (r *recent) of(p *Packet) *written {
-	at := &r.at[(p.ConnID<<1^uint64(p.Role))%maxWritten]
+	at := &r.at[(p.ConnID<<1+uint64(p.Role)+uint64(p.Sender.PID))%maxWritten]
 	if *at != nil && (*at).are(p) {
 		return *at
 	}
