@@ -76,7 +76,7 @@ func (s *Session) lostAtEnd() {
 		s.losses.told = lost
 	}
 	now := bootTime()
-	s.sockets.byNumber.each(func(from *socket) {
+	s.sockets.each(func(from *socket) {
 		sent, known := all[from.info.Socket]
 		if known || from.lost > 0 {
 			s.tellLost(from, s.otherEnd(from), now, sent, known)

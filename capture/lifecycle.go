@@ -131,6 +131,9 @@ func (s *Session) tellEnd(l *bpf.Life, from, to *socket) {
 		s.tellLost(from, to, int64(l.Time), sentAll{}, false)
 	}
 	s.tell(l, event, from, to, 0)
+	if l.What == bpf.LifeClose {
+		s.sockets.retire(from)
+	}
 }
 
 // tell hands out an event of from, if it is kept. to has the number 0 if there

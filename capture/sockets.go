@@ -14,6 +14,10 @@ import (
 // kernel side's own map has room for as many.
 const maxSockets = 131072
 
+// maxClosed bounds what is remembered of sockets that are closed, and twice as
+// many at most: for what comes late of one.
+const maxClosed = 4096
+
 // socket is what is known of one socket of the kernel.
 type socket struct {
 	info   bpf.Socket
@@ -84,6 +88,7 @@ type connection struct {
 // sockets knows all sockets that the kernel side told of.
 type sockets struct {
 	byNumber *generations[uint64, *socket]
+	closed   *generations[uint64, *socket] // no more in byNumber
 	pairs    *generations[[2]uint64, *connection]
 	near     shortcut[uint64, *socket]        // into byNumber
 	talking  shortcut[[2]uint64, *connection] // into pairs
@@ -96,6 +101,7 @@ type sockets struct {
 func newSockets() *sockets {
 	return &sockets{
 		byNumber: newGenerations[uint64, *socket](maxSockets),
+		closed:   newGenerations[uint64, *socket](maxClosed),
 		pairs:    newGenerations[[2]uint64, *connection](maxSockets),
 		comm:     procComm,
 	}
@@ -115,11 +121,26 @@ func (t *sockets) of(number uint64) *socket {
 	if s, ok := t.near.get(t.byNumber, number, number^number>>22); ok {
 		return s
 	}
+	if s, ok := t.closed.get(number); ok {
+		return s
+	}
 	s := &socket{}
 	s.info.Socket = number
 	s.info.PeerUid, s.info.PeerGid = pcapng.Unknown, pcapng.Unknown
 	t.byNumber.put(number, s)
 	return s
+}
+
+// retire says that a socket was closed, and that all it sent has been told of.
+func (t *sockets) retire(s *socket) {
+	t.byNumber.remove(s.info.Socket)
+	t.closed.put(s.info.Socket, s)
+}
+
+// each calls f with every socket that is remembered.
+func (t *sockets) each(f func(*socket)) {
+	t.byNumber.each(f)
+	t.closed.each(f)
 }
 
 // learn takes what the kernel side says of a socket.

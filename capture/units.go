@@ -149,9 +149,10 @@ func (a *assembler) begin(d *bpf.Data) *unit {
 		u.passed = a.passed(d.Unit)
 	}
 	u.from = a.sockets.of(d.Sender)
-	u.to = u.from.elsewhere()
 	if d.Receiver != 0 {
 		u.to = a.sockets.of(d.Receiver)
+	} else {
+		u.to = u.from.elsewhere()
 	}
 	if d.Flags&bpf.DataPending != 0 {
 		u.place, u.noted = placePending, d.Time
