@@ -51,6 +51,7 @@ var sections = [...]struct {
 	{"bystander", (*bench).bystander},
 	{"start", (*bench).start},
 	{"growth", (*bench).growth},
+	{"memory", (*bench).memory},
 	{"read", (*bench).read},
 }
 
@@ -61,7 +62,7 @@ func run() error {
 	flag.StringVar(&b.sockcap, "sockcap", "./sockcap", "the `program` to measure")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each is measured")
 	flag.BoolVar(&b.long, "long", false, "a flood of 10 s, files of 2 GB")
-	only := flag.String("only", "", "only sections that match this `expression`: cost flood bystander start growth read")
+	only := flag.String("only", "", "only sections that match this `expression`: cost flood bystander start growth memory read")
 	flag.Parse()
 	chosen, err := regexp.Compile(*only)
 	if err != nil {
