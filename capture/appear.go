@@ -46,7 +46,7 @@ func (s *Session) lookAgain() error {
 	for _, f := range s.filter.files {
 		f.forgetOthers()
 	}
-	s.sockets.byNumber.each(func(of *socket) {
+	s.sockets.each(func(of *socket) {
 		if of.wanted == drop {
 			of.wanted = undecided
 		}

@@ -95,9 +95,8 @@ type Session struct {
 
 	units   *assembler
 	order   order
-	packet  pcapng.Packet // being filled
-	newest  int64         // boot time of the newest data that was read, taken before its place in the ring
-	until   int64         // boot time up to which all records have been read
+	newest  int64 // boot time of the newest data that was read, taken before its place in the ring
+	until   int64 // boot time up to which all records have been read
 	stats   liveStats
 	waiting waiting
 	unread  *generations[uint64, *reading] // by the unit's number

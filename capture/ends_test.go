@@ -20,7 +20,7 @@ func TestLostAtClose(t *testing.T) {
 		}
 		b.happens(bpf.LifeClose, 1, 2)
 		var lost *pcapng.Packet
-		for _, held := range b.order.items {
+		for held := range b.order.held.all() {
 			if held.packet.Event == pcapng.EventLost {
 				lost = held.packet.Clone()
 			}

@@ -155,8 +155,8 @@ func FuzzEvents(f *testing.F) {
 		if out.bytes > in {
 			t.Errorf("%d bytes came out, %d went in", out.bytes, in)
 		}
-		if len(s.units.open) > 0 || len(s.units.making) > 0 || len(s.order.items) > 0 {
-			t.Errorf("left behind: %d units, %d of them without all pieces, %d packets", len(s.units.open), len(s.units.making), len(s.order.items))
+		if len(s.units.open) > 0 || len(s.units.making) > 0 || s.order.held.len() > 0 {
+			t.Errorf("left behind: %d units, %d of them without all pieces, %d packets", len(s.units.open), len(s.units.making), s.order.held.len())
 		}
 	})
 }

@@ -5,10 +5,11 @@ package capture
 type generations[K comparable, V any] struct {
 	limit      int
 	young, old map[K]V
+	era        uint32 // how often what get gave before may have changed
 }
 
 func newGenerations[K comparable, V any](limit int) *generations[K, V] {
-	return &generations[K, V]{limit: limit, young: make(map[K]V)}
+	return &generations[K, V]{limit: limit, young: make(map[K]V), era: 1}
 }
 
 func (g *generations[K, V]) get(k K) (V, bool) {
@@ -26,11 +27,17 @@ func (g *generations[K, V]) put(k K, v V) {
 	if len(g.young) >= g.limit {
 		g.age()
 	}
-	g.young[k] = v
+	had := len(g.young)
+	if g.young[k] = v; len(g.young) == had {
+		g.era++
+	}
 }
 
 // age forgets what was not used since it was called last, by put or otherwise.
-func (g *generations[K, V]) age() { g.old, g.young = g.young, make(map[K]V) }
+func (g *generations[K, V]) age() {
+	g.era++
+	g.old, g.young = g.young, make(map[K]V)
+}
 
 // each calls f with every value.
 func (g *generations[K, V]) each(f func(V)) {
@@ -43,6 +50,32 @@ func (g *generations[K, V]) each(f func(V)) {
 }
 
 func (g *generations[K, V]) remove(k K) {
+	g.era++
 	delete(g.young, k)
 	delete(g.old, k)
+}
+
+// shortcut is the way to what is asked for again and again, as the two ends of a
+// connection are: it finds without a search what get found before, unless a
+// change came between.
+type shortcut[K comparable, V any] struct {
+	found [64]struct {
+		era   uint32 // of the map, 0: nothing was found
+		key   K
+		value V
+	}
+}
+
+// get is g.get. The same key should come with the same hint, and others with
+// others.
+func (s *shortcut[K, V]) get(g *generations[K, V], k K, hint uint64) (V, bool) {
+	f := &s.found[hint%uint64(len(s.found))]
+	if f.era == g.era && f.key == k {
+		return f.value, true
+	}
+	v, ok := g.get(k)
+	if ok {
+		f.era, f.key, f.value = g.era, k, v
+	}
+	return v, ok
 }

@@ -17,7 +17,7 @@ type joiner struct {
 // sockets.
 func (t *sockets) newJoiner(left func(*snapshot.Socket) bool) *joiner {
 	j := &joiner{t: t, left: left, known: make(map[uint64]*socket)}
-	t.byNumber.each(func(s *socket) {
+	t.each(func(s *socket) {
 		if s.info.Inode != 0 {
 			j.known[s.info.Inode] = s
 		}

@@ -185,7 +185,8 @@ func (s *Session) place(p *pcapng.Packet, from, to *socket) {
 		if conn.server == 0 && (p.Type != pcapng.Datagram || from.path == "" || to.path == "") {
 			conn.server = server(from, to) // else it is who receives first
 		}
-		p.ConnID, p.Peer = conn.id, s.sockets.peer(from, to)
+		p.ConnID = conn.id
+		s.sockets.setPeer(&p.Peer, from, to)
 		switch conn.server {
 		case 0:
 			if p.Path == "" || p.Event == pcapng.EventConnect {

@@ -12,88 +12,46 @@ const orderWindow = 50 * time.Millisecond
 
 // order gives packets of all connections by time.
 type order struct {
-	items    ordered
+	held     held
 	window   int64 // ns
 	seq      uint64
 	free     []*pcapng.Packet
-	given    orderedPacket // the last one
-	readings []*reading    // to be used again
-	last     int64         // time of the last that was given
+	payloads payloads
+	given    heldPacket // the last one
+	readings []*reading // to be used again
+	last     int64      // time of the last that was given
 }
 
-type orderedPacket struct {
-	time   int64 // boot time, ns
-	seq    uint64
-	sender uint64 // the kernel side's number of the sending socket
-	packet *pcapng.Packet
-	unread *reading // what it is a packet of, nil: nothing that is to be read
-}
-
-// ordered is a binary heap, the first packet at its root. (container/heap
-// would box every packet.)
-type ordered []orderedPacket
-
-func (o ordered) less(i, j int) bool {
-	if o[i].time != o[j].time {
-		return o[i].time < o[j].time
+// packet gives an empty one, to be filled and given to hold.
+func (o *order) packet() *pcapng.Packet {
+	n := len(o.free)
+	if n == 0 {
+		return &pcapng.Packet{}
 	}
-	return o[i].seq < o[j].seq
-}
-
-func (o *ordered) push(p orderedPacket) {
-	*o = append(*o, p)
-	h := *o
-	for i := len(h) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !h.less(i, parent) {
-			return
-		}
-		h[i], h[parent] = h[parent], h[i]
-		i = parent
-	}
-}
-
-func (o *ordered) pop() orderedPacket {
-	h := *o
-	last := len(h) - 1
-	first := h[0]
-	h[0], h[last] = h[last], orderedPacket{}
-	h = h[:last]
-	*o = h
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= last {
-			return first
-		}
-		if child+1 < last && h.less(child+1, child) {
-			child++
-		}
-		if !h.less(child, i) {
-			return first
-		}
-		h[i], h[child] = h[child], h[i]
-		i = child
-	}
+	p := o.free[n-1]
+	o.free = o.free[:n-1]
+	*p = pcapng.Packet{}
+	return p
 }
 
 // put adds a copy of p, its bytes too.
-func (o *order) put(t int64, sender uint64, p *pcapng.Packet) { o.hold(t, sender, p, nil) }
+func (o *order) put(t int64, sender uint64, p *pcapng.Packet) { o.hold(t, sender, o.copyOf(p), nil) }
 
-// hold is put of a packet that may still learn who reads it.
+func (o *order) copyOf(p *pcapng.Packet) *pcapng.Packet {
+	q := o.packet()
+	*q = *p
+	return q
+}
+
+// hold takes p, which is the order's from now on, but copies its bytes. If
+// unread is not nil, p may still learn who reads it.
 func (o *order) hold(t int64, sender uint64, p *pcapng.Packet, unread *reading) {
-	var held *pcapng.Packet
-	if n := len(o.free); n > 0 {
-		held, o.free = o.free[n-1], o.free[:n-1]
-	} else {
-		held = &pcapng.Packet{}
-	}
-	data := append(held.Data[:0], p.Data...)
-	*held = *p
-	held.Data = data
 	o.seq++
-	o.items.push(orderedPacket{t, o.seq, sender, held, unread})
+	held := o.held.push(t, o.seq)
+	held.sender, held.packet, held.unread = sender, p, unread
+	p.Data, held.bytes = o.payloads.keep(p.Data)
 	if unread != nil {
-		unread.packets = append(unread.packets, held)
+		unread.packets = append(unread.packets, p)
 		unread.left++
 	}
 }
@@ -102,42 +60,48 @@ func (o *order) hold(t int64, sender uint64, p *pcapng.Packet, unread *reading) 
 // It is valid until the next call.
 func (o *order) next(now int64, all bool) *pcapng.Packet {
 	o.reuse()
-	if len(o.items) == 0 || (!all && o.items[0].time > now-o.window) {
+	first := o.held.first()
+	if first == nil || (!all && first.time > now-o.window) {
 		return nil
 	}
-	first := o.items.pop()
-	p := first.packet
 	o.last = max(o.last, first.time)
-	o.given = first
-	if first.unread != nil {
-		first.unread.out = true
+	g := &o.given
+	g.packet, g.bytes, g.unread = first.packet, first.bytes, first.unread
+	o.held.pop()
+	if g.unread != nil {
+		g.unread.out = true
 	}
-	return p
+	return g.packet
 }
 
 // reuse takes back the packet that was given last, unless more is to be said of
 // it.
 func (o *order) reuse() {
 	p, r := o.given.packet, o.given.unread
-	o.given = orderedPacket{}
 	if p == nil {
 		return
 	}
+	o.payloads.drop(o.given.bytes)
+	o.given.packet = nil
+	p.Data = nil
 	if r == nil {
 		o.recycle(p)
 		return
 	}
 	r.left--
 	if !r.done && p == r.packets[0] {
-		p.Data, p.FDs, r.kept = nil, nil, p
+		p.FDs, r.kept = nil, p
 	} else {
 		o.recycle(p)
 	}
 	o.settle(r)
 }
 
+// keepPackets bounds what is kept for the next packets.
+const keepPackets = 4096
+
 func (o *order) recycle(p *pcapng.Packet) {
-	if cap(p.Data) <= keepBuffer && len(o.free) < keepBuffers {
+	if len(o.free) < keepPackets {
 		o.free = append(o.free, p)
 	}
 }
@@ -154,7 +118,7 @@ func (o *order) forget(r *reading) {
 
 // settle takes back what nobody needs any more.
 func (o *order) settle(r *reading) {
-	if r.done && r.left == 0 && len(o.readings) < keepBuffers {
+	if r.done && r.left == 0 && len(o.readings) < keepPackets {
 		o.readings = append(o.readings, r)
 	}
 }
@@ -173,23 +137,23 @@ func (o *order) reading() *reading {
 // drop notes on the first packet since a boot time that n were lost before it;
 // false if there is none.
 func (o *order) drop(since int64, n uint64) bool {
-	first := -1
-	for i, held := range o.items {
-		if held.time >= since && (first < 0 || o.items.less(i, first)) {
-			first = i
+	var first *heldPacket
+	for p := range o.held.all() {
+		if p.time >= since && (first == nil || p.before(first)) {
+			first = p
 		}
 	}
-	if first < 0 {
+	if first == nil {
 		return false
 	}
-	o.items[first].packet.DropCount += n
+	first.packet.DropCount += n
 	return true
 }
 
 // doubt marks the data of a sender as of an uncertain task, and gives how many
 // units were not marked before.
 func (o *order) doubt(sender uint64) (n uint64) {
-	for _, held := range o.items {
+	for held := range o.held.all() {
 		p := held.packet
 		if held.sender != sender || p.Event != pcapng.EventData || p.Uncertain&pcapng.UncertainSender != 0 {
 			continue

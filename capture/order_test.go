@@ -120,7 +120,7 @@ func TestOrderMany(t *testing.T) {
 			t.Fatalf("at %d, -want +got:\n%s", now, diff)
 		}
 	}
-	if n := len(o.free) + len(o.items); n > 100 {
+	if n := len(o.free) + o.held.len(); n > 100 {
 		t.Errorf("%d packets are kept, at most 48 or so were held at once", n)
 	}
 }
@@ -310,7 +310,7 @@ func TestDoubt(t *testing.T) {
 	s.sends(2, 10, 0, "a", 0)
 	s.sends(2, 20, 1, "b", bpf.DataUnsureSender)
 	s.units.piece(&bpf.Data{Type: 1, Unit: 30<<22 | 7, Sender: 1, Receiver: 2, Offset: 2, Total: 2, Size: 1, Flags: bpf.DataPending}, []byte("c"))
-	other := s.order.items[0].packet.Clone()
+	other := s.order.held.first().packet.Clone()
 	other.Data = []byte("other")
 	s.order.put(25, 3, other)
 	s.take(&bpf.Event{Kind: bpf.KindDoubt, Doubt: bpf.Doubt{Sender: 1, Time: 35}})

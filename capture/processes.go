@@ -32,6 +32,7 @@ const maxProcesses = 8192
 // processes knows who processes are. It is used by one goroutine.
 type processes struct {
 	told    *generations[processKey, *process]
+	active  shortcut[processKey, *process] // into told
 	running *generations[uint32, *process] // of /proc, by pid
 	names   *container.Names
 	last    *process // told of
@@ -105,7 +106,7 @@ func (t *processes) known(pid, number uint32) *process {
 	if number == 0 {
 		return nil
 	}
-	p, _ := t.told.get(processKey{pid, number})
+	p, _ := t.active.get(t.told, processKey{pid, number}, uint64(pid))
 	return p
 }
 
@@ -169,7 +170,6 @@ func (s *Session) identify(p *pcapng.Packet, sender *bpf.Task, from, to *socket)
 // there, who did anything else with that socket, or else who has that pid since
 // before it was known to be the peer's, or listened.
 func (s *Session) identifyPeer(p *pcapng.Packet, from, to *socket) {
-	p.PeerPlace = pcapng.Place{}
 	var peer *process
 	switch pid := p.Peer.PID; {
 	case pid == 0:
@@ -188,9 +188,11 @@ func (s *Session) identifyPeer(p *pcapng.Packet, from, to *socket) {
 			p.Peer.Comm = "" // it may be another's
 		}
 	}
-	if peer != nil {
-		p.PeerPlace = peer.place
+	if peer == nil {
+		p.PeerPlace = pcapng.Place{}
+		return
 	}
+	p.PeerPlace = peer.place
 }
 
 // lookedUp is what was found of a pid in /proc, or told of when it called listen.

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/sockcap/sockcap/bpf"
@@ -78,11 +77,10 @@ func (s *socket) readBy(pid, tid uint32, place uint8, comm func(pid uint32) stri
 
 // readerComm is cString of a name, without a copy if the last reader has it too.
 func (s *socket) readerComm(name []byte) string {
-	name, _, _ = bytes.Cut(name, []byte{0})
-	if r := s.reader; r != nil && r.Comm == string(name) {
+	if r := s.reader; r != nil && isCString(name, r.Comm) {
 		return r.Comm
 	}
-	return string(name)
+	return cString(name)
 }
 
 // reader is who has read a unit, sent to a socket.

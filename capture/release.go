@@ -33,13 +33,13 @@ func (s *Session) release(u *unit) {
 		s.losses.carry += dropped
 		return
 	}
-	p := &s.packet
+	p := s.order.packet()
 	s.fill(p, u)
 	if u.unsure || h.Flags&bpf.DataUnsureOrder != 0 {
 		p.Uncertain |= pcapng.UncertainOrder
 	}
 	t := int64(h.Time)
-	p.Time, p.OwnTime = s.clock.wall(t), time.Time{}
+	p.Time = s.clock.wall(t)
 	if last := max(to.last, s.order.last); t < last { // the receiver's order goes before time, and time does not go back
 		p.OwnTime, t = p.Time, last
 		p.Time = s.clock.wall(t)
@@ -50,36 +50,45 @@ func (s *Session) release(u *unit) {
 		r = s.order.reading()
 	}
 	kept := false
+	uncertain := p.Uncertain
 	packets(p, u, func(p *pcapng.Packet) {
 		p.Lost, p.Skipped, p.DropCount = 0, 0, 0
 		if !s.filter.keeps(p, from, to) {
 			from.skipped += uint64(p.Len)
+			if !p.More {
+				s.order.recycle(p)
+			}
 			return
 		}
 		p.Lost, p.Skipped, p.DropCount = from.lost, from.skipped, dropped
-		s.stats.lostBytes.Add(from.lost)
+		if from.lost > 0 {
+			s.stats.lostBytes.Add(from.lost)
+		}
 		from.lost, from.skipped, dropped = 0, 0, 0
 		kept = true
+		if p.More { // it becomes the next one
+			p = s.order.copyOf(p)
+		}
 		s.order.hold(t, h.Sender, p, r)
 	})
 	if r != nil && kept {
 		s.await(u, r)
 	}
 	s.losses.carry += dropped
-	s.count(p, kept)
+	s.count(uncertain, kept)
 }
 
-// count counts a unit, of which p is a packet, that is kept or left out.
-func (s *Session) count(p *pcapng.Packet, kept bool) {
+// count counts a unit that is kept or left out.
+func (s *Session) count(uncertain pcapng.Uncertain, kept bool) {
 	if !kept {
 		s.stats.filtered.Add(1)
 		return
 	}
 	s.stats.received.Add(1)
-	if p.Uncertain&pcapng.UncertainOrder != 0 {
+	if uncertain&pcapng.UncertainOrder != 0 {
 		s.stats.orderUnsure.Add(1)
 	}
-	if p.Uncertain&pcapng.UncertainSender != 0 {
+	if uncertain&pcapng.UncertainSender != 0 {
 		s.stats.senderUnsure.Add(1)
 	}
 }
@@ -113,32 +122,26 @@ func (s *Session) gap(u *unit) uint64 {
 	return lost
 }
 
-// fill describes a unit, all but its time, bytes and losses.
+// fill describes a unit in an empty packet, all but its time, bytes and losses.
 func (s *Session) fill(p *pcapng.Packet, u *unit) {
 	h, from, to := &u.head, u.from, u.to
 	conn := s.sockets.between(from, to)
-	*p = pcapng.Packet{
-		Event: pcapng.EventData, Type: pcapng.SocketType(h.Type),
-		ConnID: conn.id, Offset: h.Offset, MessageLen: pcapng.Unknown,
-		Message: s.sockets.message(from, h.Message),
-		NetNS:   from.info.Netns,
-	}
-	p.Sender = pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: from.info.Inode}
+	p.Event, p.Type, p.NetNS = pcapng.EventData, pcapng.SocketType(h.Type), from.info.Netns
+	p.ConnID, p.Offset, p.Message, p.MessageLen = conn.id, h.Offset, s.sockets.message(from, h.Message), pcapng.Unknown
 	if h.Flags&(bpf.DataNoSender|bpf.DataUnsureSender) != 0 || h.Time <= from.doubted {
 		p.Uncertain |= pcapng.UncertainSender
 	}
+	e := &p.Sender
+	e.UID, e.GID, e.Inode = pcapng.Unknown, pcapng.Unknown, from.info.Inode
 	if h.Flags&bpf.DataNoSender == 0 {
-		comm, thread := from.names(&h.Task)
-		p.Sender = pcapng.Endpoint{
-			PID: h.Task.Pid, TID: h.Task.Tid, UID: h.Task.Uid, GID: h.Task.Gid,
-			Inode: from.info.Inode, Comm: comm, Thread: thread,
-		}
+		e.PID, e.TID, e.UID, e.GID = h.Task.Pid, h.Task.Tid, h.Task.Uid, h.Task.Gid
+		e.Comm, e.Thread = from.names(&h.Task)
 	}
 	if h.ReaderPid != 0 {
 		p.Reader = to.readBy(h.ReaderPid, h.ReaderTid, readerPlace(h.Flags), func(uint32) string { return to.readerComm(h.ReaderComm[:]) })
 		to.readerIs = h.ReaderProcess
 	}
-	p.Peer = s.sockets.peer(from, to)
+	s.sockets.setPeer(&p.Peer, from, to)
 	if r := &u.read; r.Flags&bpf.DataRead != 0 {
 		setReader(p, s.sockets.reader(to, r), waited(h.Time, r.Time))
 	}

@@ -87,6 +87,8 @@ type sockets struct {
 	byNumber  *generations[uint64, *socket]
 	closed    *generations[uint64, *socket] // those of which no more is expected
 	pairs     *generations[[2]uint64, *connection]
+	near      shortcut[uint64, *socket]        // into byNumber
+	talking   shortcut[[2]uint64, *connection] // into pairs
 	listeners *generations[listenAddress, processKey]
 	nextConn  uint64
 	nextSend  uint64
@@ -115,7 +117,7 @@ func procComm(pid uint32) string {
 
 // of gives the socket with a number, known or not.
 func (t *sockets) of(number uint64) *socket {
-	if s, ok := t.byNumber.get(number); ok {
+	if s, ok := t.near.get(t.byNumber, number, number^number>>22); ok {
 		return s
 	}
 	if s, ok := t.closed.get(number); ok {
@@ -161,7 +163,7 @@ func (t *sockets) pair(from, to *socket) *connection {
 		return from.talk
 	}
 	key := pairKey(from, to)
-	c, ok := t.pairs.get(key)
+	c, ok := t.talking.get(t.pairs, key, key[0]^key[0]>>22)
 	if !ok {
 		if c = t.resume(from, to); c == nil {
 			t.nextConn++
@@ -259,19 +261,25 @@ func cString(b []byte) string {
 	return string(b)
 }
 
-// peer describes the process at the other end of from, as best known: who
-// read there last, else who accepted it, else who alone held that end when the
+// isCString reports whether s, in which there is no NUL, is cString(b).
+func isCString(b []byte, s string) bool {
+	return len(s) <= len(b) && string(b[:len(s)]) == s && (len(s) == len(b) || b[len(s)] == 0)
+}
+
+// setPeer makes e the process at the other end of from, as best known: who read
+// there last, else who accepted it, else who alone held that end when the
 // capture began, else who made it.
-func (t *sockets) peer(from, to *socket) pcapng.Endpoint {
+func (t *sockets) setPeer(e *pcapng.Endpoint, from, to *socket) {
 	if to.reader != nil {
-		e := *to.reader
+		*e = *to.reader
 		e.Inode = to.info.Inode
-		return e
+		return
 	}
 	if p := t.holder(from, to); p != nil {
-		return pcapng.Endpoint{PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Inode: to.info.Inode}
+		*e = pcapng.Endpoint{PID: p.PID, UID: p.UID, GID: p.GID, Comm: p.Comm, Inode: to.info.Inode}
+		return
 	}
-	e := pcapng.Endpoint{PID: from.info.PeerPid, UID: from.info.PeerUid, GID: from.info.PeerGid, Inode: to.info.Inode}
+	*e = pcapng.Endpoint{PID: from.info.PeerPid, UID: from.info.PeerUid, GID: from.info.PeerGid, Inode: to.info.Inode}
 	switch m := to.maker; {
 	case e.PID == 0:
 	case m != nil && m.PID == e.PID:
@@ -282,7 +290,6 @@ func (t *sockets) peer(from, to *socket) pcapng.Endpoint {
 		}
 		e.Comm = from.peerComm
 	}
-	return e
 }
 
 // made notes who connects with a socket.

@@ -165,6 +165,11 @@ func name(text string) (b [bpf.CommLen]byte) {
 	return b
 }
 
+func peerOf(t *sockets, from, to *socket) (e pcapng.Endpoint) {
+	t.setPeer(&e, from, to)
+	return e
+}
+
 // TestPeer: the other end's process is who read there last, else who made it,
 // of whom the name is asked for once.
 func TestPeer(t *testing.T) {
@@ -177,13 +182,13 @@ func TestPeer(t *testing.T) {
 	from, to := told(s, 1, 11, pcapng.Stream, "", 0), told(s, 2, 22, pcapng.Stream, "/s", 2)
 	unknown := pcapng.Endpoint{UID: pcapng.Unknown, GID: pcapng.Unknown, Inode: 22}
 	s.of(3) // nothing known
-	if got := s.peer(s.of(3), to); got != unknown {
+	if got := peerOf(s, s.of(3), to); got != unknown {
 		t.Errorf("got %+v, want %+v", got, unknown)
 	}
 	from.info.PeerPid, from.info.PeerUid, from.info.PeerGid = 500, 1000, 1001
 	want := pcapng.Endpoint{PID: 500, UID: 1000, GID: 1001, Inode: 22, Comm: "maker"}
 	for range 2 {
-		if got := s.peer(from, to); got != want {
+		if got := peerOf(s, from, to); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
@@ -192,12 +197,12 @@ func TestPeer(t *testing.T) {
 	}
 	to.made(&bpf.Task{Pid: 500, Tid: 501, Comm: name("client"), Thread: name("of-it")})
 	want = pcapng.Endpoint{PID: 500, TID: 501, UID: 1000, GID: 1001, Inode: 22, Comm: "client", Thread: "of-it"}
-	if got := s.peer(from, to); got != want {
+	if got := peerOf(s, from, to); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	to.named(&bpf.Reader{Pid: 600, Tid: 601, Uid: 7, Gid: 8, Comm: name("reader"), Thread: name("reader")})
 	want = pcapng.Endpoint{PID: 600, TID: 601, UID: 7, GID: 8, Inode: 22, Comm: "reader"}
-	if got := s.peer(from, to); got != want {
+	if got := peerOf(s, from, to); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -61,6 +61,7 @@ type assembler struct {
 	making  map[uint32]*unit               // by task that hands over its pieces: not complete
 	gone    *generations[uint64, struct{}] // numbers of those given up
 	free    []*unit
+	kept    int                          // bytes of their buffers
 	passed  func(number uint64) *passage // nil: not asked for
 	release func(*unit)                  // gets each unit, in each receiver's order; must not keep it
 	now     func() int64
@@ -77,9 +78,9 @@ func newAssembler(t *sockets, snaplen uint32, now func() int64, release func(*un
 	}
 }
 
-// piece takes one piece of a unit; payload is copied. Most units come in one
-// piece and are settled at once: nothing is noted of them, and no time asked
-// for, which is a system call.
+// piece takes one piece of a unit; payload is copied where it has to wait. Most
+// units come in one piece and are settled at once: they are handed out directly.
+// Nothing is noted of them, and no time asked for, which is a system call.
 func (a *assembler) piece(d *bpf.Data, payload []byte) {
 	u := a.open[d.Unit]
 	first := u == nil
@@ -88,6 +89,11 @@ func (a *assembler) piece(d *bpf.Data, payload []byte) {
 			return
 		}
 		u = a.begin(d)
+		if d.At == 0 && d.Size >= min(d.Total, a.snaplen) && d.Flags&(bpf.DataPending|bpf.DataUnreadable) == 0 && len(u.to.queue) == 0 {
+			a.direct(u, payload)
+			return
+		}
+		u.to.queue = append(u.to.queue, u)
 	}
 	if d.At != u.end {
 		u.cut = true // a piece in between was lost
@@ -116,6 +122,16 @@ func (a *assembler) piece(d *bpf.Data, payload []byte) {
 	}
 }
 
+// direct hands out a unit that is whole and has nothing before it in the queue.
+func (a *assembler) direct(u *unit, payload []byte) {
+	own := u.data
+	u.data = payload
+	u.to.doubtOrder(u)
+	a.release(u)
+	u.data = own
+	a.recycle(u)
+}
+
 // maxGone bounds what is remembered of units that were given up.
 const maxGone = 4096
 
@@ -123,7 +139,7 @@ const maxGone = 4096
 // the message that it sends: see unique in socket.h.
 func producer(number uint64) uint32 { return uint32(number & (1<<22 - 1)) }
 
-// begin makes a unit and puts it at the end of its receiver's queue. A unit of
+// begin makes a unit, which belongs at the end of its receiver's queue. A unit of
 // the same task that still lacks pieces will not get them: a task hands over
 // all pieces of a unit before it begins the next.
 func (a *assembler) begin(d *bpf.Data) *unit {
@@ -145,25 +161,38 @@ func (a *assembler) begin(d *bpf.Data) *unit {
 		a.abandon(other)
 		a.settle(other)
 	}
-	u.to.queue = append(u.to.queue, u)
 	return u
 }
 
-// keepBuffer and keepBuffers bound the buffers that are kept for the next
-// units: a burst of large ones is given back.
+// The bounds of what is kept for the next units: their number, and the bytes of
+// a buffer and of all of them. What a burst of large units took is given back.
 const (
+	keepUnits   = 4096
 	keepBuffer  = 64 << 10
-	keepBuffers = 4096
+	keepBuffers = 4 << 20
 )
 
+// take gives an empty unit.
 func (a *assembler) take() *unit {
-	if n := len(a.free); n > 0 {
-		u := a.free[n-1]
-		a.free = a.free[:n-1]
-		*u = unit{data: u.data[:0]}
-		return u
+	n := len(a.free)
+	if n == 0 {
+		return &unit{}
 	}
-	return &unit{}
+	u := a.free[n-1]
+	a.free = a.free[:n-1]
+	data := u.data[:0]
+	a.kept -= cap(data)
+	*u = unit{}
+	u.data = data
+	return u
+}
+
+// recycle takes back a unit that nobody needs any more.
+func (a *assembler) recycle(u *unit) {
+	if size := cap(u.data); len(a.free) < keepUnits && size <= keepBuffer && a.kept+size <= keepBuffers {
+		a.kept += size
+		a.free = append(a.free, u)
+	}
 }
 
 // abandon gives up waiting for the rest of a unit.
@@ -252,9 +281,7 @@ func (a *assembler) settle(u *unit) {
 		if u.place != placeNone {
 			a.release(u)
 		}
-		if cap(u.data) <= keepBuffer && len(a.free) < keepBuffers {
-			a.free = append(a.free, u)
-		}
+		a.recycle(u)
 	}
 	to.queue = slices.Delete(to.queue, 0, n)
 }

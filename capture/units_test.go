@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -126,6 +127,68 @@ func TestPackets(t *testing.T) {
 		}
 		if !slices.Equal(data, u.data) {
 			t.Errorf("%d bytes, %d had: other bytes", c.total, c.have)
+		}
+	}
+}
+
+// TestDirect: a unit that is handed out at once is told of as one that had to
+// wait for its rest is, and not before what was there first.
+func TestDirect(t *testing.T) {
+	piece := func(a *assembler, unit, at int, text string, total int, flags uint16) {
+		a.piece(&bpf.Data{
+			Unit: uint64(unit)<<22 | 7, Sender: 1, Receiver: 2, Flags: flags,
+			At: uint32(at), Size: uint32(len(text)), Total: uint32(total),
+		}, []byte(text))
+	}
+	for _, snaplen := range []uint32{0, 3, math.MaxUint32} {
+		var got []string
+		a := newAssembler(newSockets(), snaplen, func() int64 { return 0 }, func(u *unit) { got = append(got, string(u.data)) })
+		piece(a, 1, 0, "one"[:min(3, snaplen)], 3, 0)
+		piece(a, 2, 0, "two"[:min(3, snaplen)], 3, bpf.DataPending)
+		piece(a, 3, 0, "three"[:min(5, snaplen)], 5, 0) // waits for the second
+		if len(got) != 1 {
+			t.Errorf("at %d bytes: %q before the second was queued", snaplen, got)
+		}
+		a.queued(&bpf.Unit{Unit: 2<<22 | 7})
+		piece(a, 4, 0, "", 4, bpf.DataUnreadable)
+		piece(a, 5, 0, "", 0, 0)
+		if snaplen > 3 {
+			piece(a, 6, 0, "s", 3, 0)
+			piece(a, 6, 1, "ix", 3, 0)
+		}
+		piece(a, 7, 0, "seven"[:min(5, snaplen)], 5, 0)
+		want := map[uint32][]string{
+			0: {"", "", "", "", "", ""}, 3: {"one", "two", "thr", "", "", "sev"},
+			math.MaxUint32: {"one", "two", "three", "", "", "six", "seven"},
+		}[snaplen]
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("at %d bytes, -want +got:\n%s", snaplen, diff)
+		}
+		if len(a.open)+len(a.making) > 0 {
+			t.Errorf("at %d bytes: %d units are open, %d lack pieces", snaplen, len(a.open), len(a.making))
+		}
+	}
+}
+
+// TestUnitsKept: what large units took is given back.
+func TestUnitsKept(t *testing.T) {
+	a := newAssembler(newSockets(), math.MaxUint32, func() int64 { return 0 }, func(*unit) {})
+	bytes := func() (n int) {
+		for _, u := range a.free {
+			n += cap(u.data)
+		}
+		return n
+	}
+	for i := range 300 {
+		for range 2 {
+			a.recycle(&unit{data: make([]byte, i<<8)})
+		}
+		if n := bytes(); n != a.kept || n > keepBuffers {
+			t.Fatalf("%d bytes are kept, %d counted", n, a.kept)
+		}
+		a.take()
+		if n := bytes(); n != a.kept {
+			t.Fatalf("%d bytes are kept, %d counted", n, a.kept)
 		}
 	}
 }

@@ -18,17 +18,31 @@ func typical() *Packet {
 	}
 }
 
-func BenchmarkWritePacket(b *testing.B) {
-	w, err := NewWriter(io.Discard, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+// identified is a typical packet of processes that are known well.
+func identified() *Packet {
 	p := typical()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := w.WritePacket(p); err != nil {
-			b.Fatal(err)
-		}
+	p.Exe, p.Cgroup, p.Unit = "/usr/bin/docker", "/user.slice/user-1000.slice/session-1.scope", "session-1.scope"
+	p.Cmdline = "docker\x00ps\x00--all\x00--format\x00{{.Names}}"
+	p.PeerPlace = Place{Exe: "/usr/bin/dockerd", Cgroup: "/system.slice/docker.service", Unit: "docker.service"}
+	p.NetNS = 4026531840
+	p.Reader, p.Latency = &Endpoint{PID: p.Peer.PID, TID: p.Peer.TID, Comm: p.Peer.Comm}, 12345
+	return p
+}
+
+func BenchmarkWritePacket(b *testing.B) {
+	for name, p := range map[string]*Packet{"typical": typical(), "identified": identified()} {
+		b.Run(name, func(b *testing.B) {
+			w, err := NewWriter(io.Discard, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := w.WritePacket(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -69,23 +83,26 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkStages measures the parts of BenchmarkWritePacket, the floor of
 // which is to copy as many bytes.
 func BenchmarkStages(b *testing.B) {
-	p := typical()
-	block := appendPacket(nil, p, epoch.UnixNano(), 0)
-	var dst []byte
-	for _, stage := range []struct {
-		name string
-		run  func()
-	}{
-		{"copy", func() { dst = append(dst[:0], block...) }},
-		{"record header", func() { dst = AppendRecordHeader(dst[:0], p) }},
-		{"comment", func() { dst = AppendComment(dst[:0], p) }},
-		{"block", func() { dst = appendPacket(dst[:0], p, epoch.UnixNano(), 0) }},
-	} {
-		b.Run(stage.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				stage.run()
-			}
-		})
+	for name, p := range map[string]*Packet{"typical": typical(), "identified": identified()} {
+		var names recent
+		block := appendPacket(nil, p, names.of(p), epoch.UnixNano(), noTime)
+		var dst []byte
+		for _, stage := range []struct {
+			name string
+			run  func()
+		}{
+			{"copy", func() { dst = append(dst[:0], block...) }},
+			{"record header", func() { dst = AppendRecordHeader(dst[:0], p) }},
+			{"comment", func() { dst = AppendComment(dst[:0], p) }},
+			{"names", func() { names.of(p) }},
+			{"block", func() { dst = appendPacket(dst[:0], p, names.of(p), epoch.UnixNano(), noTime) }},
+		} {
+			b.Run(name+"/"+stage.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					stage.run()
+				}
+			})
+		}
 	}
 }

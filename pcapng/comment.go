@@ -22,12 +22,15 @@ const (
 // so that none can pass for another key. A name longer than 255 bytes, or a
 // path longer than 4,096, is cut.
 func AppendComment(dst []byte, p *Packet) []byte {
-	dst = strconv.AppendUint(append(dst, "pid="...), uint64(p.Sender.PID), 10)
-	dst = appendValue(append(dst, " comm="...), p.Sender.Comm, maxCommentName)
-	dst = appendValue(append(dst, " path="...), p.Path, maxCommentPath)
-	dst = appendKnownName(dst, " thread=", p.Sender.Thread)
-	dst = appendKnownNumber(dst, " peer.pid=", p.Peer.PID)
-	dst = appendKnownName(dst, " peer.comm=", p.Peer.Comm)
+	var n names
+	n.of(p)
+	var scratch [256]byte
+	return appendComment(n.appendWho(dst), p, n.appendWhere(scratch[:0]))
+}
+
+// appendComment appends what follows in a comment on who a packet is from, and
+// then where that is.
+func appendComment(dst []byte, p *Packet, where []byte) []byte {
 	if r := p.Reader; r != nil && r.PID != p.Peer.PID {
 		dst = appendKnownNumber(dst, " reader.pid=", r.PID)
 		dst = appendKnownName(dst, " reader.comm=", r.Comm)
@@ -40,10 +43,7 @@ func AppendComment(dst []byte, p *Packet) []byte {
 	}
 	dst = appendKnownNumber(dst, " errno=", p.Errno)
 	dst = appendPassed(dst, p)
-	if p.ContainerName != "" {
-		return appendKnownName(dst, " container.name=", p.ContainerName)
-	}
-	return appendKnownName(dst, " container=", p.Container)
+	return append(dst, where...)
 }
 
 // appendPassed appends what was passed along: how many descriptors, what it is

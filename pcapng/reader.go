@@ -26,7 +26,7 @@ type Reader struct {
 	at      int64 // where the block being read begins
 	next    int64 // where the one after it does
 	order   binary.ByteOrder
-	buf     []byte // the block
+	buf     []byte // a block that is longer than in's buffer
 	section Section
 	link    int // of the first interface
 	hosts   []host
@@ -141,13 +141,14 @@ func (r *Reader) readBlock() (*Packet, error) {
 	if n > maxBlockLen {
 		return nil, r.fail(op, damaged("block of %d bytes", n))
 	}
-	if err := r.fill(int(n)); err != nil {
+	block, err := r.block(int(n))
+	if err != nil {
 		return nil, err
 	}
-	if end := r.order.Uint32(r.buf[n-4:]); end != n {
+	if end := r.order.Uint32(block[n-4:]); end != n {
 		return nil, r.fail(op, damaged("length %d before, %d after it", n, end))
 	}
-	p, err := handle(r.buf[8 : n-4 : n-4])
+	p, err := handle(block[8 : n-4 : n-4])
 	if err != nil {
 		return nil, r.fail(op, err)
 	}
@@ -204,9 +205,23 @@ func (r *Reader) readHead() (kind, n uint32, err error) {
 	return kind, n, nil
 }
 
-// fill reads a block of n bytes into r.buf, which grows as the bytes come: a
-// length is not believed.
-func (r *Reader) fill(n int) error {
+// block takes a block of n bytes: where it lies, if it has room there. It is
+// valid until something else is read.
+func (r *Reader) block(n int) ([]byte, error) {
+	if n > r.in.Size() {
+		return r.long(n)
+	}
+	b, err := r.in.Peek(n)
+	if err != nil {
+		return nil, r.failRead(err)
+	}
+	r.in.Discard(n) // they are there
+	return b, nil
+}
+
+// long reads a block into r.buf, which grows as the bytes come: a length is not
+// believed.
+func (r *Reader) long(n int) ([]byte, error) {
 	r.buf = r.buf[:0]
 	for len(r.buf) < n {
 		step := min(n-len(r.buf), max(len(r.buf), 64<<10))
@@ -214,10 +229,10 @@ func (r *Reader) fill(n int) error {
 		have := len(r.buf)
 		r.buf = r.buf[:have+step]
 		if _, err := io.ReadFull(r.in, r.buf[have:]); err != nil {
-			return r.failRead(err)
+			return nil, r.failRead(err)
 		}
 	}
-	return nil
+	return r.buf, nil
 }
 
 // skip passes over a block of n bytes, but looks at its second length.

@@ -3,6 +3,7 @@ package pcapng
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // The sizes of records. tshark reads no longer ones of this link type.
@@ -84,18 +85,33 @@ func ownTime(p *Packet) int64 {
 
 // appendHeader appends p's header with another own time.
 func appendHeader(dst []byte, p *Packet, own int64) []byte {
-	room := min(maxHeaderLen, max(MaxRecord-len(p.Data), MaxRecord-MaxPayload))
+	var n names
+	n.of(p)
+	var scratch [256]byte
 	start := len(dst)
-	dst = appendOptions(appendFixed(dst, p), p)
+	dst = n.appendFirst(appendFixed(dst, p))
+	return endHeader(dst, start, p, own, n.appendLast(scratch[:0]))
+}
+
+// endHeader appends what follows on the first names in the header that begins at
+// start; last are the others, as they are written.
+func endHeader(dst []byte, start int, p *Packet, own int64, last []byte) []byte {
+	dst = appendOptions(dst, p, last)
 	if own != noTime {
 		dst = appendOption64(dst, optOwnTime, uint64(own))
 	}
+	room := min(maxHeaderLen, max(MaxRecord-len(p.Data), MaxRecord-MaxPayload))
 	if over := len(dst) - start - room; over > 0 {
-		fitting := fit(*p, over)
-		return appendHeader(dst[:start], &fitting, own)
+		return appendFitting(dst[:start], p, own, over)
 	}
 	binary.BigEndian.PutUint16(dst[start+2:], uint16(len(dst)-start))
 	return dst
+}
+
+// appendFitting appends the header, which is over bytes too long as it is.
+func appendFitting(dst []byte, p *Packet, own int64, over int) []byte {
+	fitting := fit(*p, over)
+	return appendHeader(dst, &fitting, own)
 }
 
 // fit takes over bytes from the options of p's header.
@@ -137,39 +153,33 @@ func appendFixed(dst []byte, p *Packet) []byte {
 	if p.More {
 		flags |= flagMore
 	}
+	dst = slices.Grow(dst, fixedLen)
+	b := (*[fixedLen]byte)(dst[len(dst) : len(dst)+fixedLen])
 	be := binary.BigEndian
-	dst = append(dst, recordVersion, byte(p.Event), 0, 0, byte(p.Type), byte(p.Role))
-	dst = be.AppendUint16(dst, flags)
-	dst = appendEndpoint(dst, &p.Sender)
-	dst = appendEndpoint(dst, &p.Peer)
-	dst = be.AppendUint64(dst, p.ConnID)
-	dst = be.AppendUint64(dst, p.Offset)
-	dst = be.AppendUint64(dst, p.Message)
-	dst = be.AppendUint32(dst, p.Len)
-	return be.AppendUint32(dst, p.MessageLen)
+	b[0], b[1], b[2], b[3], b[4], b[5] = recordVersion, byte(p.Event), 0, 0, byte(p.Type), byte(p.Role)
+	be.PutUint16(b[6:], flags)
+	putEndpoint((*[24]byte)(b[8:]), &p.Sender)
+	putEndpoint((*[24]byte)(b[32:]), &p.Peer)
+	be.PutUint64(b[56:], p.ConnID)
+	be.PutUint64(b[64:], p.Offset)
+	be.PutUint64(b[72:], p.Message)
+	be.PutUint32(b[80:], p.Len)
+	be.PutUint32(b[84:], p.MessageLen)
+	return dst[:len(dst)+fixedLen]
 }
 
-func appendEndpoint(dst []byte, e *Endpoint) []byte {
+func putEndpoint(b *[24]byte, e *Endpoint) {
 	be := binary.BigEndian
-	dst = be.AppendUint32(dst, e.PID)
-	dst = be.AppendUint32(dst, e.TID)
-	dst = be.AppendUint32(dst, e.UID)
-	dst = be.AppendUint32(dst, e.GID)
-	return be.AppendUint64(dst, e.Inode)
+	be.PutUint32(b[0:], e.PID)
+	be.PutUint32(b[4:], e.TID)
+	be.PutUint32(b[8:], e.UID)
+	be.PutUint32(b[12:], e.GID)
+	be.PutUint64(b[16:], e.Inode)
 }
 
-// appendOptions appends what is known of p, in the order of the types.
-func appendOptions(dst []byte, p *Packet) []byte {
-	dst = appendOptionString(dst, optComm, p.Sender.Comm)
-	dst = appendOptionString(dst, optThread, p.Sender.Thread)
-	dst = appendOptionString(dst, optPath, p.Path)
-	dst = appendOptionString(dst, optPeerComm, p.Peer.Comm)
-	dst = appendOptionString(dst, optPeerThread, p.Peer.Thread)
-	dst = appendOptionString(dst, optExe, p.Exe)
-	dst = appendOptionString(dst, optCgroup, p.Cgroup)
-	dst = appendOptionString(dst, optContainer, p.Container)
-	dst = appendOptionString(dst, optPod, p.Pod)
-	dst = appendOptionString(dst, optUnit, p.Unit)
+// appendOptions appends what is known of p, in the order of the types, but for
+// the first names and its own time; last are the other names.
+func appendOptions(dst []byte, p *Packet, last []byte) []byte {
 	dst = appendOption32(dst, optErrno, p.Errno)
 	dst = appendOption32(dst, optNetNS, p.NetNS)
 	if p.Lost != 0 {
@@ -201,22 +211,9 @@ func appendOptions(dst []byte, p *Packet) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.UID)
 		dst = binary.BigEndian.AppendUint32(dst, c.GID)
 	}
-	dst = appendProcesses(dst, p)
+	dst = append(dst, last...)
 	dst = appendOption32(dst, optSecID, p.SecID)
 	return appendExisting(dst, p)
-}
-
-// appendProcesses appends what else is known of the two processes.
-func appendProcesses(dst []byte, p *Packet) []byte {
-	dst = appendOptionString(dst, optContainerName, p.ContainerName)
-	dst = appendOption32(dst, optNSPID, p.NSPID)
-	dst = appendOptionString(dst, optCmdline, p.Cmdline)
-	dst = appendOptionString(dst, optPeerExe, p.PeerPlace.Exe)
-	dst = appendOptionString(dst, optPeerCgroup, p.PeerPlace.Cgroup)
-	dst = appendOptionString(dst, optPeerContainer, p.PeerPlace.Container)
-	dst = appendOptionString(dst, optPeerContainerName, p.PeerPlace.ContainerName)
-	dst = appendOptionString(dst, optPeerUnit, p.PeerPlace.Unit)
-	return appendOptionString(dst, optPeerPod, p.PeerPlace.Pod)
 }
 
 func appendOptionHead(dst []byte, kind uint16, size int) []byte {

@@ -60,6 +60,7 @@ type Writer struct {
 	hosts int
 	last  int64 // time of the latest packet, ns
 	size  int64 // of what was handed on
+	names recent
 	err   error
 }
 
@@ -179,7 +180,7 @@ func (w *Writer) WritePacket(p *Packet) error {
 		own = at
 	}
 	w.last = max(w.last, at)
-	w.buf = appendPacket(w.buf, p, w.last, own)
+	w.buf = appendPacket(w.buf, p, w.names.of(p), w.last, own)
 	return w.flushFull()
 }
 
@@ -208,7 +209,7 @@ func (w *Writer) check(p *Packet) error {
 }
 
 // appendPacket appends an Enhanced Packet Block.
-func appendPacket(b []byte, p *Packet, at, own int64) []byte {
+func appendPacket(b []byte, p *Packet, names *written, at, own int64) []byte {
 	le := binary.LittleEndian
 	start := len(b)
 	b = le.AppendUint32(b, blockPacket)
@@ -218,12 +219,13 @@ func appendPacket(b []byte, p *Packet, at, own int64) []byte {
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0) // captured and original length
 
 	record := len(b)
-	b = appendHeader(b, p, own)
+	first, last := names.record()
+	b = endHeader(append(appendFixed(b, p), first...), record, p, own, last)
 	le.PutUint32(b[record-4:], originalLen(len(b)-record, p.Len))
 	b = append(b, p.Data...)
 	le.PutUint32(b[record-8:], uint32(len(b)-record))
 	b = append(b, "\x00\x00\x00"[:(record-len(b))&3]...)
-	return endBlock(appendPacketOptions(b, p), start)
+	return endBlock(appendPacketOptions(b, p, names), start)
 }
 
 // endBlock fills in the length of the block that begins at start, and appends
@@ -234,9 +236,11 @@ func endBlock(b []byte, start int) []byte {
 	return binary.LittleEndian.AppendUint32(b, n)
 }
 
-func appendPacketOptions(b []byte, p *Packet) []byte {
+func appendPacketOptions(b []byte, p *Packet, names *written) []byte {
 	start := len(b)
-	b = endOption(AppendComment(beginOption(b, optionComment), p), start)
+	who, where := names.comment()
+	b = append(beginOption(b, optionComment), who...)
+	b = endOption(appendComment(b, p, where), start)
 	if isAnomalous(p) {
 		start = len(b)
 		b = endOption(AppendAnomaly(beginOption(b, optionComment), p), start)

@@ -24,6 +24,11 @@ const (
 // sent. In text of many lines the \r of a line's \r\n is left out.
 func appendEscaped[T string | []byte](dst []byte, text T, how escaping) []byte {
 	for i := 0; i < len(text); {
+		if n := plainRun(text[i:]); n > 0 {
+			dst = append(dst, text[i:i+n]...)
+			i += n
+			continue
+		}
 		c := text[i]
 		switch {
 		case c >= utf8.RuneSelf:
@@ -33,7 +38,7 @@ func appendEscaped[T string | []byte](dst []byte, text T, how escaping) []byte {
 			continue
 		case how == inQuotes && (c == '"' || c == '\\'):
 			dst = append(dst, '\\', c)
-		case ' ' <= c && c <= '~', how == inText && (c == '\n' || c == '\t'):
+		case c == '"' || c == '\\', how == inText && (c == '\n' || c == '\t'):
 			dst = append(dst, c)
 		case how == inText && c == '\r' && i+1 < len(text) && text[i+1] == '\n':
 		default:
@@ -42,6 +47,17 @@ func appendEscaped[T string | []byte](dst []byte, text T, how escaping) []byte {
 		i++
 	}
 	return dst
+}
+
+// plainRun is how many bytes at the beginning of text nobody escapes: printable
+// ASCII but for double quotes and backslashes.
+func plainRun[T string | []byte](text T) int {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // appendRune appends the first character of text, escaped unless it is

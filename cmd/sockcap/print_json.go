@@ -344,12 +344,15 @@ func appendSeconds(dst []byte, d time.Duration) []byte {
 func appendJSONString[T string | []byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(text); {
+		if n := plainRun(text[i:]); n > 0 {
+			dst = append(dst, text[i:i+n]...)
+			i += n
+			continue
+		}
 		c := text[i]
 		switch {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case ' ' <= c && c <= '~':
-			dst = append(dst, c)
 		case c == '\n' || c == '\r' || c == '\t':
 			dst = appendControl(dst, c)
 		case c < utf8.RuneSelf:

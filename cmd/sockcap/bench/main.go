@@ -66,6 +66,7 @@ var sections = [...]struct {
 	{"start", (*bench).start},
 	{"growth", (*bench).growth},
 	{"crowd", (*bench).crowd},
+	{"memory", (*bench).memory},
 	{"read", (*bench).read},
 }
 
@@ -76,7 +77,7 @@ func run() error {
 	flag.StringVar(&b.sockcap, "sockcap", "./sockcap", "the `program` to measure")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each is measured")
 	flag.BoolVar(&b.long, "long", false, "a flood of 10 s, files of 2 GB")
-	only := flag.String("only", "", "only sections that match this `expression`: cost flood bystander start growth crowd read")
+	only := flag.String("only", "", "only sections that match this `expression`: cost flood bystander start growth crowd memory read")
 	flag.Parse()
 	chosen, err := regexp.Compile(*only)
 	if err != nil {
