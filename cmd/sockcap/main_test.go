@@ -143,6 +143,8 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 	}
 }
 
+func (s *fakeSession) Now() time.Time { return at(0) }
+
 func (s *fakeSession) Stats() capture.Stats { return s.stats }
 
 func (s *fakeSession) Hooks() string {
