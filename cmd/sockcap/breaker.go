@@ -64,10 +64,13 @@ const (
 	// sockcaps that hear each other begin their trials together.
 	talkedLong = 3
 
-	minRest = 15 * time.Second // between trials; doubled after each that finds nothing
+	minRest = 5 * time.Second // between trials; doubled after each that finds nothing
 	maxRest = 5 * time.Minute
 
-	maxSeed = 1 << 20 // bytes of what is held back that suspects may add to
+	// backlog is the age by which a packet has lain in the ring buffer.
+	backlog = time.Second
+
+	maxSeed = 64 << 10 // bytes of what is held back that suspects may add to
 
 	maxWatched  = 4096 // connections that are looked at in a window
 	maxSuspects = 64   // in a trial
@@ -133,8 +136,7 @@ func (b *breaker) tooMuch(s *suspect, p *pcapng.Packet, now time.Time) bool {
 	if t.phase == trialOpen || b.valve.held() < maxSeed {
 		return false
 	}
-	old := now.Sub(p.Time) > time.Second && p.Time.Before(t.open.to.Add(t.settle))
-	return s.rounds > 0 || old && b.losses() > t.losses
+	return s.rounds > 0 || t.losing && now.Sub(p.Time) > backlog
 }
 
 // watch looks for who talks on and on, and begins a trial.
@@ -198,6 +200,7 @@ func (b *breaker) tick() {
 	if t.phase != trialOpen && b.valve.overflows() {
 		t.suspects = nil // an echo says no more than it hears
 	}
+	t.losing = b.losses() > t.losses
 	switch t.step(b.now()) {
 	case stepHold:
 		b.valve.hold() // may wait for who reads slowly
@@ -265,11 +268,13 @@ type trial struct {
 	from     time.Time // when the phase began
 	to       time.Time // when it ends; of settling, at the latest
 	quiet    time.Time // since when no suspect is heard
+	newest   time.Time // of what they have said
 	open     span      // when output flowed, in the round to be judged
 	shut     span      // when suspects had to be silent in it
 	judged   []span    // the same, of earlier rounds
 	rounds   int
 	losses   uint64 // of the ring buffer, when it began
+	losing   bool   // there are more since then
 }
 
 type span struct{ from, to time.Time }
@@ -308,7 +313,7 @@ const (
 
 const (
 	trialRounds = 8  // so many have to speak against a suspect
-	trialMost   = 24 // then it ends, for some say nothing
+	trialMost   = 40 // then it ends, for some say nothing
 
 	minOpen, maxOpen = 300 * time.Millisecond, 800 * time.Millisecond
 	minShut, maxShut = 500 * time.Millisecond, 2 * time.Second
@@ -319,6 +324,13 @@ const (
 	minSettle   = 250 * time.Millisecond
 	settleSteps = 4
 	maxSettle   = 1750 * time.Millisecond
+
+	// maxBacklog is how long it may take to read what lies in the ring buffer
+	// since before.
+	maxBacklog = time.Minute
+
+	// readerPause is how long a busy machine may keep us from reading it.
+	readerPause = 3 * time.Second
 
 	// contrast is how much less, in a time, an echo says when it hears nothing: a
 	// terminal's cursor may blink.
@@ -352,9 +364,14 @@ func (t *trial) note(p *pcapng.Packet, now time.Time) *suspect {
 	if p.Time.After(s.last) {
 		s.last = p.Time
 	}
+	if p.Time.After(t.newest) {
+		t.newest = p.Time
+	}
 	switch at := p.Time; {
 	case slices.ContainsFunc(t.judged, func(s span) bool { return s.has(at) }):
-		delete(t.suspects, p.ConnID) // was not silent after all
+		if t.talked(s) { // it was not silent after all
+			delete(t.suspects, p.ConnID)
+		}
 	case t.phase == trialOpen && !at.Before(t.from):
 		s.next++
 	case t.phase == trialShut && !at.Before(t.from), t.shut.has(at):
@@ -377,11 +394,16 @@ func (t *trial) step(now time.Time) step {
 			return stepHold
 		}
 	case trialSettle:
-		late := !now.Before(t.to)
+		silence := t.settle
+		if t.quiet.Sub(t.newest) > backlog {
+			silence = max(silence, readerPause)
+		}
+		quiet := now.Sub(t.quiet) >= silence
+		late := !now.Before(t.to) && (now.Sub(t.newest) < backlog || !now.Before(t.open.to.Add(maxBacklog)))
 		if late {
 			t.acquit(now.Add(-t.settle))
 		}
-		if late || now.Sub(t.quiet) >= t.settle {
+		if late || quiet {
 			t.enter(trialShut, now, minShut, maxShut)
 		}
 	case trialShut:
@@ -399,6 +421,21 @@ func (t *trial) step(now time.Time) step {
 func (t *trial) held(now time.Time) {
 	t.open, t.shut = span{t.from, now}, span{}
 	t.phase, t.from, t.to, t.quiet = trialSettle, now, now.Add(t.settle+maxSettle), now
+	if t.newest.IsZero() {
+		t.newest = now
+	}
+}
+
+// talked reports whether a suspect is let go who was not silent. One who was in
+// earlier rounds begins anew, with more time to fall silent: what is under way
+// may be slow.
+func (t *trial) talked(s *suspect) bool {
+	if s.rounds == 0 || t.settle > maxSettle {
+		return true
+	}
+	s.rounds, t.judged = 0, nil
+	t.settle *= 2
+	return false
 }
 
 // acquit lets go of who has talked since then, though no output has flowed for
@@ -415,9 +452,10 @@ func (t *trial) judge() {
 	}
 	maps.DeleteFunc(t.suspects, func(_ uint64, s *suspect) bool {
 		if float64(s.shut)*t.open.seconds()*contrast > float64(s.open)*t.shut.seconds() {
-			return true
-		}
-		if s.open > 0 {
+			if t.talked(s) {
+				return true
+			}
+		} else if s.open > 0 {
 			s.rounds++
 		}
 		s.open, s.shut, s.next = s.next, 0, 0
