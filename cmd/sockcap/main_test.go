@@ -122,6 +122,14 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 					panic("a panic on purpose")
 				}
 			}
+		case "killed":
+			s.packets = httpPackets()
+			s.before = func(p *pcapng.Packet) {
+				if p.Event == pcapng.EventClose {
+					unix.Kill(unix.Getpid(), unix.SIGKILL)
+					select {}
+				}
+			}
 		case "interrupted": // while it starts
 			if err := unix.Kill(unix.Getpid(), unix.SIGTERM); err != nil {
 				return nil, err

@@ -274,7 +274,11 @@ func (o *output) write(p *pcapng.Packet) error {
 	}
 	switch {
 	case o.atOnce:
-		return o.flushLocked()
+		err := o.flushLocked()
+		if err != nil && p.Event == pcapng.EventData {
+			o.unsure.takeBack() // nor does it count as captured
+		}
+		return err
 	case o.late != nil && !o.pending:
 		o.pending = true
 		o.late.Reset(maxDelay)
