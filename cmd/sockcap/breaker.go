@@ -289,6 +289,7 @@ type suspect struct {
 	last       time.Time // that it has talked
 	open, shut int       // packets in the round to be judged
 	next       int       // packets in the present time of flowing output
+	after      int       // packets though output is held back, when it had time to settle
 	rounds     int       // that speak against it
 	left       uint64    // packets left out, of which the next one tells
 }
@@ -378,6 +379,8 @@ func (t *trial) note(p *pcapng.Packet, now time.Time) *suspect {
 		s.shut++
 	case t.open.has(at):
 		s.open++
+	case t.phase == trialSettle && !at.Before(t.open.to.Add(t.settle)):
+		s.after++
 	}
 	return s
 }
@@ -394,6 +397,7 @@ func (t *trial) step(now time.Time) step {
 			return stepHold
 		}
 	case trialSettle:
+		t.acquitBusy(now)
 		silence := t.settle
 		if t.quiet.Sub(t.newest) > backlog {
 			silence = max(silence, readerPause)
@@ -438,6 +442,19 @@ func (t *trial) talked(s *suspect) bool {
 	return false
 }
 
+// acquitBusy lets go of who goes on much as before, so that output is not held
+// back for longer than it takes to see that.
+func (t *trial) acquitBusy(now time.Time) {
+	since := now.Sub(t.open.to) - t.settle
+	if since < t.settle {
+		return
+	}
+	maps.DeleteFunc(t.suspects, func(_ uint64, s *suspect) bool {
+		busy := 2*float64(s.after)*t.open.seconds() >= float64(s.open)*since.Seconds()
+		return s.after > 2 && busy && t.talked(s)
+	})
+}
+
 // acquit lets go of who has talked since then, though no output has flowed for
 // long.
 func (t *trial) acquit(since time.Time) {
@@ -458,7 +475,7 @@ func (t *trial) judge() {
 		} else if s.open > 0 {
 			s.rounds++
 		}
-		s.open, s.shut, s.next = s.next, 0, 0
+		s.open, s.shut, s.next, s.after = s.next, 0, 0, 0
 		return false
 	})
 }

@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 	if err := s.run(t.Context()); err == nil {
 		t.Error("all was right")
 	}
-	for _, want := range []string{"seed 7\n", header + "\n", " messages, but 0 captured and 0 counted as lost\n"} {
+	for _, want := range []string{"seed 7\n", header + "\n", " messages, but 0 captured, 0 counted as lost, 0 skipped\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -101,8 +101,8 @@ func TestChecker(t *testing.T) {
 	}{
 		{[]*pcapng.Packet{at(1, 0, 10), at(2, 0, 5), at(1, 10, 12), {Event: pcapng.EventClose, Path: path, ConnID: 1}}, ""},
 		{[]*pcapng.Packet{lost, at(2, 310, 1), {Event: pcapng.EventLost, Path: path, ConnID: 2, Lost: 7}}, ""},
-		{[]*pcapng.Packet{at(1, 0, 10), at(1, 11, 12)}, "connection 1: a packet at 11, where 0 bytes are lost behind 10"},
-		{[]*pcapng.Packet{at(1, 0, 10), at(1, 0, 10)}, "connection 1: a packet at 0, where 0 bytes are lost behind 10"},
+		{[]*pcapng.Packet{at(1, 0, 10), at(1, 11, 12)}, "connection 1: a packet at 11, where 0 bytes are lost and 0 skipped behind 10"},
+		{[]*pcapng.Packet{at(1, 0, 10), at(1, 0, 10)}, "connection 1: a packet at 0, where 0 bytes are lost and 0 skipped behind 10"},
 		{[]*pcapng.Packet{at(1, 0, 22), spoilt}, "connection 1: another byte than was said at 28"},
 		{[]*pcapng.Packet{short}, "connection 3: 8 of 9 bytes at 0"},
 		{[]*pcapng.Packet{back, late}, "time goes back from " + time.Unix(6, 0).String() + " to " + time.Unix(5, 0).String()},
