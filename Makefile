@@ -108,6 +108,12 @@ test-vm-%:
 	CGO_ENABLED=0 GOARCH=$(arch) go test -count=1 -p 1 -timeout 30m \
 		-run '^Test($(vm_tests))$$' -exec "$(vm)" $(vm_packages)
 
+# soak: sockcap under load with faults at random, 5 minutes: make soak soak_flags='-time 1h'
+soak_binary := $(or $(TMPDIR),/tmp)/sockcap-soak
+soak: build
+	go build -o $(soak_binary) ./cmd/sockcap/soak
+	$(if $(filter 0,$(shell id -u)),,sudo) $(soak_binary) -sockcap ./sockcap $(soak_flags)
+
 bench_binary := $(or $(TMPDIR),/tmp)/sockcap-bench
 
 # bench: what a capture costs the traced program, a packet sockcap, a record tshark
@@ -133,4 +139,4 @@ fuzz:
 	.ci/fuzz $(fuzz_time)
 
 .PHONY: help build install demo record generate format lint test test-generated test-host \
-	test-wireshark test-vm test-harness bench fuzz fuzz-short
+	test-wireshark test-vm test-harness bench soak fuzz fuzz-short

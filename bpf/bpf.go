@@ -45,6 +45,7 @@ const MaxRanges = 16
 // Knobs are constants of the programs, set before they are loaded.
 type Knobs struct {
 	SelfPID           uint32  // never record this process
+	IncludeSelf       bool    // record it all the same, once armed
 	WakeupBytes       uint64  // wake the reader when the ring holds so much; 0: at once
 	Snaplen           uint32  // bytes of a unit to copy
 	ThreadSize        uint32  // bytes of a kernel stack
@@ -84,6 +85,7 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 	}
 	values := map[string]any{
 		"self_pid":             k.SelfPID,
+		"include_self":         k.IncludeSelf,
 		"wakeup_bytes":         k.WakeupBytes,
 		"snaplen":              k.Snaplen,
 		"thread_size":          k.ThreadSize,

@@ -7,7 +7,8 @@
 /*
  * Knobs, set before load: the verifier removes what is off.
  */
-const volatile __u32 self_pid = 0; /* never record this process */
+const volatile __u32 self_pid = 0;	  /* never record this process */
+const volatile bool include_self = false; /* but for what it does when armed */
 const volatile __u64 wakeup_bytes =
 	0; /* wake the reader at this fill; 0: at once */
 const volatile __u32 snaplen = 0xffffffff;

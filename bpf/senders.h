@@ -246,7 +246,7 @@ static __always_inline int note_own(struct sock *sk)
 {
 	struct socket_state *st = socket_of(sk);
 
-	if (st)
+	if (st && !include_self)
 		st->own = 1;
 	return 0;
 }

@@ -136,6 +136,7 @@ const (
 	sockcapVarForkChildAt                   = "fork_child_at"
 	sockcapVarGcReorders                    = "gc_reorders"
 	sockcapVarHoldCpu                       = "hold_cpu"
+	sockcapVarIncludeSelf                   = "include_self"
 	sockcapVarInlineQueue                   = "inline_queue"
 	sockcapVarKfreeLocationAt               = "kfree_location_at"
 	sockcapVarKfreeSkbAt                    = "kfree_skb_at"
@@ -350,6 +351,7 @@ type sockcapVariableSpecs struct {
 	ForkChildAt        *ebpf.VariableSpec `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.VariableSpec `ebpf:"gc_reorders"`
 	HoldCpu            *ebpf.VariableSpec `ebpf:"hold_cpu"`
+	IncludeSelf        *ebpf.VariableSpec `ebpf:"include_self"`
 	InlineQueue        *ebpf.VariableSpec `ebpf:"inline_queue"`
 	KfreeLocationAt    *ebpf.VariableSpec `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.VariableSpec `ebpf:"kfree_skb_at"`
@@ -501,6 +503,7 @@ type sockcapVariables struct {
 	ForkChildAt        *ebpf.Variable `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.Variable `ebpf:"gc_reorders"`
 	HoldCpu            *ebpf.Variable `ebpf:"hold_cpu"`
+	IncludeSelf        *ebpf.Variable `ebpf:"include_self"`
 	InlineQueue        *ebpf.Variable `ebpf:"inline_queue"`
 	KfreeLocationAt    *ebpf.Variable `ebpf:"kfree_location_at"`
 	KfreeSkbAt         *ebpf.Variable `ebpf:"kfree_skb_at"`

@@ -86,9 +86,11 @@ static __always_inline void fill_task(struct task_id *t)
 	fill_comms(t->comm, t->thread);
 }
 
+/* Whether the current task is ours, and what it does is left out. */
 static __always_inline bool is_self(void)
 {
-	return bpf_get_current_pid_tgid() >> 32 == self_pid;
+	return bpf_get_current_pid_tgid() >> 32 == self_pid &&
+	       !(include_self && armed);
 }
 
 /*

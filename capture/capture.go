@@ -21,15 +21,16 @@ import (
 // Options say what to capture and how. The zero value captures everything
 // with the best hook set that this kernel allows.
 type Options struct {
-	Hooks      string   // "", "auto", "fentry", "kprobe" or "tracepoint"
-	Senders    string   // "", "auto" or "exact": how the tracepoint set learns who sent
-	BufferSize int      // bytes of the ring buffer, rounded up to a power of two; 0: from memory
-	Snaplen    int      // bytes of payload a record; 0: all
-	Redact     bool     // no payload at all: it does not leave the kernel
-	Paths      []string // keep only sockets with these addresses; none: all
-	Immediate  bool     // hand out each packet at once, where else later news could still put it in order, or mark it
-	Family     *Family  // keep only what a process and its descendants say and hear; nil: all
-	NoSnapshot bool     // do not look for sockets that are older than the capture, which else are told of; a Family has none
+	Hooks       string   // "", "auto", "fentry", "kprobe" or "tracepoint"
+	Senders     string   // "", "auto" or "exact": how the tracepoint set learns who sent
+	BufferSize  int      // bytes of the ring buffer, rounded up to a power of two; 0: from memory
+	Snaplen     int      // bytes of payload a record; 0: all
+	Redact      bool     // no payload at all: it does not leave the kernel
+	Paths       []string // keep only sockets with these addresses; none: all
+	Immediate   bool     // hand out each packet at once, where else later news could still put it in order, or mark it
+	Family      *Family  // keep only what a process and its descendants say and hear; nil: all
+	IncludeSelf bool     // keep what this process itself sends and does
+	NoSnapshot  bool     // do not look for sockets that are older than the capture, which else are told of; a Family has none
 
 	LookAhead bool // look at the processes that hold older sockets before Begun is called, not when one is a peer: who may not look later
 
@@ -54,6 +55,14 @@ func (o *Options) snaplen() uint32 {
 		return uint32(min(o.Snaplen, math.MaxUint32))
 	}
 	return math.MaxUint32
+}
+
+// self is the process that is left out, 0 if none is.
+func (o *Options) self() uint32 {
+	if o.IncludeSelf {
+		return 0
+	}
+	return uint32(os.Getpid())
 }
 
 // Stats counts what a session saw, in packets unless said otherwise.
@@ -106,7 +115,7 @@ type Session struct {
 	looking *beginning // the same, to end it
 	passed  passages
 
-	self   uint32                // our process
+	self   uint32                // our process, 0: it is as any other
 	last   atomic.Pointer[Stats] // when closed
 	detach sync.Once
 	close  sync.Once
@@ -136,7 +145,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		ctx: ctx, progs: progs, ring: ring, options: o,
 		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths),
 		filter: newExprFilter(o.Filter),
-		self:   uint32(os.Getpid()),
+		self:   o.self(),
 		clock:  newClock(), sockets: newSockets(), processes: newProcesses(),
 		unread: newGenerations[uint64, *reading](maxUnread),
 	}
@@ -157,6 +166,10 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 
 // Hooks is the hook set in use: "fentry", "kprobe" or "tracepoint".
 func (s *Session) Hooks() string { return s.progs.set }
+
+// Now is the time that a packet would bear now. It may be called at any time,
+// from any goroutine.
+func (s *Session) Now() time.Time { return s.clock.wall(bootTime()) }
 
 // pollInterval is how long what was sent may stay in the ring buffer.
 const pollInterval = 20 * time.Millisecond

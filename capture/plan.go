@@ -40,6 +40,7 @@ type plan struct {
 func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 	p := &plan{set: set, sym: sym, knobs: bpf.Knobs{
 		SelfPID:           uint32(os.Getpid()),
+		IncludeSelf:       o.IncludeSelf,
 		WakeupBytes:       uint64(o.BufferSize / 4),
 		Snaplen:           o.snaplen(),
 		PageSize:          uint32(os.Getpagesize()),

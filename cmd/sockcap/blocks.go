@@ -77,6 +77,15 @@ func (u *unsure) add(end int64, blocks *wholeBlocks) {
 	u.ends = append(u.ends, end)
 }
 
+// takeBack takes back the last add.
+func (u *unsure) takeBack() {
+	if len(u.ends) > 0 {
+		u.ends = u.ends[:len(u.ends)-1]
+	} else if u.count > 0 {
+		u.count--
+	}
+}
+
 // missing is how many are not in the file, as far as it has got.
 func (u *unsure) missing(blocks *wholeBlocks) uint64 {
 	if blocks == nil {

@@ -19,7 +19,7 @@ import (
 // rawFilter holds the flags that say what to keep, besides the expression.
 type rawFilter struct {
 	file, direction string
-	explain         bool
+	explain, self   bool
 	values          [6][]string // by shorthands
 }
 
@@ -30,6 +30,7 @@ func (r *rawFilter) define(s *pflag.FlagSet) {
 	s.StringVarP(&r.file, "F", "F", "", "")
 	s.StringVarP(&r.direction, "direction", "Q", "inout", "")
 	s.BoolVarP(&r.explain, "d", "d", false, "")
+	s.BoolVar(&r.self, "include-self", false, "")
 	for i, name := range shorthands {
 		s.StringArrayVar(&r.values[i], name, nil, "")
 	}
@@ -75,7 +76,7 @@ func (r *rawFilter) set(f *flags, words []string) error {
 	default:
 		return wrongChoice("-Q", r.direction, "in, out or inout")
 	}
-	f.filter, f.explain = filter.And(all...), r.explain
+	f.filter, f.explain, f.capture.IncludeSelf = filter.And(all...), r.explain, r.self
 	if f.explain || len(f.read) > 0 {
 		return nil
 	}

@@ -71,6 +71,7 @@ func flagWords(name string) string {
 		"autostop":                      "when to end",
 		"F":                             "read the expression from a file",
 		"direction":                     "to the server, to the client, both",
+		"include-self":                  "keep what sockcap itself writes",
 		"d":                             "print what the expression tests, and stop",
 		"path":                          "keep sockets at this path",
 		"comm":                          "keep processes of this name",

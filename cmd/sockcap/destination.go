@@ -27,6 +27,9 @@ type destination struct {
 	unwatch func() // nil before watch
 	written int64  // bytes
 
+	held     []byte // what is written meanwhile, nil: nothing is held back
+	overflow bool   // it was more than maxHeld
+
 	patience time.Duration // how long a reader that reads nothing holds up the end
 }
 
@@ -109,9 +112,42 @@ func (d *destination) close() error {
 	return d.File.Close()
 }
 
-// Write writes p. Once the end was asked for, a fifo's reader that is stuck
-// makes it fail.
+// maxHeld is how many bytes are held back at most.
+const maxHeld = 16 << 20
+
+// hold has what is written held back up to release, or until that is too much.
+func (d *destination) hold() { d.held, d.overflow = make([]byte, 0, 64<<10), false }
+
+// release writes what was held back.
+func (d *destination) release() error {
+	held := d.held
+	d.held = nil
+	if len(held) == 0 {
+		return nil
+	}
+	_, err := d.write(held)
+	return err
+}
+
+// Write writes p, at once or when it is released.
 func (d *destination) Write(p []byte) (int, error) {
+	switch {
+	case d.held == nil:
+		return d.write(p)
+	case len(d.held)+len(p) <= maxHeld:
+		d.held = append(d.held, p...)
+		return len(p), nil
+	}
+	d.overflow = true
+	if err := d.release(); err != nil {
+		return 0, err
+	}
+	return d.write(p)
+}
+
+// write writes p. Once the end was asked for, a fifo's reader that is stuck
+// makes it fail.
+func (d *destination) write(p []byte) (int, error) {
 	if d.ending.Load() {
 		d.SetWriteDeadline(time.Now().Add(d.patience))
 	}

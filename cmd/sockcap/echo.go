@@ -13,8 +13,8 @@ import (
 // socket, hop by hop; to tell of it would be written, passed on, told of again,
 // without end. What is written is known by how each packet's line, or block,
 // begins, so a carrier is found wherever it is and whoever it is; but not where
-// -s or --redact left that in the kernel. Its methods may be called from any
-// goroutine.
+// -s or --redact left that in the kernel, or where it is said in other words: see
+// breaker. Its methods may be called from any goroutine.
 type echo struct {
 	mu       sync.Mutex
 	base     uint64 // of the hash: random, so that nobody can make a payload that only looks like it

@@ -203,7 +203,7 @@ func (r *raw) setInput(s *pflag.FlagSet, f *flags) error {
 		return usage("-r names standard input %d times, it can be read once", stdin)
 	}
 	f.count, f.read = uint64(r.count), r.read
-	for _, name := range []string{"buffer-size", "interface", "senders", "stats-interval"} {
+	for _, name := range []string{"buffer-size", "interface", "senders", "stats-interval", "include-self"} {
 		if given := s.Lookup(name); len(f.read) > 0 && given.Changed {
 			return notReading(flagName(given))
 		}

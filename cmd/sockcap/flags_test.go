@@ -64,9 +64,10 @@ func TestFlags(t *testing.T) {
 		"-s96 -B 4096 -i kprobe --senders=exact": text(func(a *asked) {
 			a.Capture = capture.Options{Hooks: "kprobe", Senders: "exact", Snaplen: 96, BufferSize: 4 << 20}
 		}),
-		"--redact -s 0": text(func(a *asked) { a.Capture.Redact = true }),
-		"/run/a @b":     text(func(a *asked) { a.Capture.Paths, a.Filter = []string{"/run/a", "@b"}, "path /run/a or path @b" }),
-		"pid 5 or 6 -q": text(func(a *asked) { a.Quiet, a.Filter = true, "pid 5 or pid 6" }),
+		"--redact -s 0":  text(func(a *asked) { a.Capture.Redact = true }),
+		"--include-self": text(func(a *asked) { a.Capture.IncludeSelf = true }),
+		"/run/a @b":      text(func(a *asked) { a.Capture.Paths, a.Filter = []string{"/run/a", "@b"}, "path /run/a or path @b" }),
+		"pid 5 or 6 -q":  text(func(a *asked) { a.Quiet, a.Filter = true, "pid 5 or pid 6" }),
 		"-Q in --pid=7 --pid 8 --uid root stream": text(func(a *asked) {
 			a.Filter = "stream and (pid 7 or pid 8) and uid 0 and inbound"
 		}),

@@ -44,6 +44,7 @@ Choosing
                     uid NAME, stream, len > N ...; src, dst; and, or, not, ( )
   --path, --comm, --pid, --uid, --container, --cgroup    the same, with a value
   -Q in|out|inout   to the server, to the client, both
+  --include-self    keep what sockcap writes, and who passes that on
   -F FILE, -d       read the expression from FILE; print what it tests, and stop
   -- COMMAND        run COMMAND, as -Z USER, and capture it and its descendants
 Capture

@@ -48,6 +48,7 @@ type host struct {
 // session is a running capture: a *capture.Session, whose methods say more.
 type session interface {
 	Hooks() string
+	Now() time.Time
 	Packets() iter.Seq2[*pcapng.Packet, error]
 	Stats() capture.Stats
 	Close() error

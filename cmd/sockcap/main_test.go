@@ -125,6 +125,14 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 					panic("a panic on purpose")
 				}
 			}
+		case "killed":
+			s.packets = httpPackets()
+			s.before = func(p *pcapng.Packet) {
+				if p.Event == pcapng.EventClose {
+					unix.Kill(unix.Getpid(), unix.SIGKILL)
+					select {}
+				}
+			}
 		case "interrupted": // while it starts
 			if err := unix.Kill(unix.Getpid(), unix.SIGTERM); err != nil {
 				return nil, err
@@ -145,6 +153,8 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 		return s, nil
 	}
 }
+
+func (s *fakeSession) Now() time.Time { return at(0) }
 
 func (s *fakeSession) Stats() capture.Stats { return s.stats }
 

@@ -460,7 +460,25 @@ func progressLine(captured, bytes, dropped uint64, rate float64) string {
 
 // sayEcho tells of a connection that is left out from now on.
 func (h *host) sayEcho(p *pcapng.Packet) {
-	h.say("", "leaving out %s[%d] > %s[%d] %s: it carries what sockcap writes", appendEscaped(nil, p.Sender.Comm, inLine), p.Sender.PID,
+	h.say("", "leaving out %s: it carries what sockcap writes", connectionWords(p))
+}
+
+// sayCut tells of a connection that the breaker leaves out from now on.
+func (h *host) sayCut(p *pcapng.Packet) {
+	h.say("", "leaving out %s: it talks when sockcap writes, and is silent when it does not", connectionWords(p))
+	h.say("hint: ", "--include-self keeps it")
+}
+
+// sayCutPackets tells how many packets that has cost.
+func (h *host) sayCutPackets(n uint64) {
+	if n > 0 {
+		h.say("", "%s left out for talking only when sockcap writes", count(n, "packet"))
+	}
+}
+
+// connectionWords names a connection by one of its packets.
+func connectionWords(p *pcapng.Packet) string {
+	return fmt.Sprintf("%s[%d] > %s[%d] %s", appendEscaped(nil, p.Sender.Comm, inLine), p.Sender.PID,
 		appendEscaped(nil, p.Peer.Comm, inLine), p.Peer.PID, quoteName(p.Path))
 }
 

@@ -127,8 +127,51 @@ func openOutput(ctx context.Context, h *host, f *flags, began time.Time) (*outpu
 
 // mayComeBack reports whether someone may pass on what is written: text, from
 // a file too (tail -f), and what goes into a pipe or a socket.
-func (o *output) mayComeBack() bool {
-	return o.text != nil && !isNull(o.text.File) || o.file != nil && !o.file.regular && !isNull(o.file.File)
+func (o *output) mayComeBack() bool { return slices.ContainsFunc(o.destinations(), o.mayComeFrom) }
+
+func (o *output) mayComeFrom(d *destination) bool {
+	return (d == o.text || !d.regular) && !isNull(d.File)
+}
+
+// hold holds back what is written from now on, where it may come back.
+func (o *output) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.destinations() {
+		if o.mayComeFrom(d) {
+			d.hold()
+		}
+	}
+}
+
+// release writes what was held back.
+func (o *output) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var errs []error
+	for _, d := range o.destinations() {
+		errs = append(errs, d.release())
+	}
+	if err := errors.Join(errs...); err != nil && o.err == nil {
+		o.fail(err)
+	}
+}
+
+// held is how many bytes are held back.
+func (o *output) held() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.destinations() {
+		n += len(d.held)
+	}
+	return n
+}
+
+// overflows reports whether more was written since hold than is held back.
+func (o *output) overflows() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.destinations(), func(d *destination) bool { return d.overflow })
 }
 
 // destinations are the files that are open.
@@ -231,7 +274,11 @@ func (o *output) write(p *pcapng.Packet) error {
 	}
 	switch {
 	case o.atOnce:
-		return o.flushLocked()
+		err := o.flushLocked()
+		if err != nil && p.Event == pcapng.EventData {
+			o.unsure.takeBack() // nor does it count as captured
+		}
+		return err
 	case o.late != nil && !o.pending:
 		o.pending = true
 		o.late.Reset(maxDelay)

@@ -69,8 +69,10 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 		return err
 	}
 	began := h.now()
-	if out.mayComeBack() {
+	var cut *breaker
+	if out.mayComeBack() && !f.capture.IncludeSelf {
 		out.echo = newEcho(h.sayEcho)
+		cut = startBreaker(s.Now, func() uint64 { return s.Stats().LostRing }, out, h.sayCut)
 	}
 	if err := out.begin(describeHost(s.Hooks()), cancel); err != nil {
 		return errors.Join(err, s.Close(), out.close(nil))
@@ -78,7 +80,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	h.sayListening(s.Hooks(), f.linkType, f.keep)
 	stats := func() capture.Stats {
 		stats := s.Stats()
-		stats.Self += out.echo.leftOut()
+		stats.Self += out.echo.leftOut() + cut.leftOut()
 		return stats
 	}
 	out.stats = func() pcapng.Stats { return fileStats(stats(), began, h.now()) }
@@ -100,7 +102,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 		defer timer.Stop()
 	}
 
-	c := copier{out: out, limit: f.count, keep: f.keep, filter: filter.NewRecords(nil)} // the session has filtered
+	c := copier{out: out, cut: cut, limit: f.count, keep: f.keep, filter: filter.NewRecords(nil)} // the session has filtered
 	stop := onSignals(
 		func() { h.sayStats(c.captured.Load(), stats()) },
 		func() { out.flush() }) // what fails here fails again in the copier
@@ -108,6 +110,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	err = c.copy(s.Packets())
 	stop()
 	stopTelling()
+	cut.stop()
 	if ctx.Err() != nil && held == nil {
 		h.sayBelow()
 	}
@@ -121,6 +124,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	h.sayLeftOut(out.leftOut())
 	h.sayMissing(out)
 	h.saySummary(c.captured.Load(), last)
+	h.sayCutPackets(cut.leftOut())
 	return err
 }
 
@@ -170,8 +174,9 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 // copier takes packets from a capture or a file to the output.
 type copier struct {
 	out      *output
-	limit    uint64 // of data packets; 0: none
-	keep     int    // bytes of a packet's payload
+	cut      *breaker // nil: nobody looks for what comes back
+	limit    uint64   // of data packets; 0: none
+	keep     int      // bytes of a packet's payload
 	filter   *filter.Records
 	done     <-chan struct{} // ends a file early
 	from     *source         // files, nil for a capture
@@ -188,7 +193,7 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 			return err
 		case isClosed(c.done):
 			return nil
-		case !c.filter.Keep(p), c.out.echo.carries(p):
+		case !c.filter.Keep(p), c.out.echo.carries(p), c.cut.carries(p):
 			continue
 		}
 		cutPayload(p, c.keep)
