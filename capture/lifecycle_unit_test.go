@@ -188,29 +188,3 @@ func TestRefusedConnect(t *testing.T) {
 		}
 	}
 }
-
-// TestClosedSockets: what is known of a socket is still known a while after its
-// close, but as many closed ones as one likes take no more memory than a few.
-func TestClosedSockets(t *testing.T) {
-	b := newLifeBench(t, "")
-	remembered := func() (n int) {
-		b.sockets.each(func(*socket) { n++ })
-		return n
-	}
-	for n := uint64(100); n < 100+5*maxClosed; n++ {
-		b.socket(bpf.Socket{Socket: n, Peer: 2, Inode: 1000 + n})
-		b.data(n, n, 2, 0, "x", bpf.DataRead)
-		b.happens(bpf.LifeClose, n, 2)
-		for p := b.order.next(0, true); p != nil; p = b.order.next(0, true) {
-			if p.Sender.Inode != 1000+n || p.Path != "/s" {
-				t.Fatalf("%s of socket %d: %+v", p.Event, n, p)
-			}
-		}
-		if n > 100 && b.sockets.of(n-1).info.Inode != 999+n {
-			t.Fatalf("socket %d is forgotten when the next one is closed", n-1)
-		}
-	}
-	if n := remembered(); n > 2*maxClosed+2 || len(b.sockets.byNumber.young) > 2 {
-		t.Errorf("%d sockets are remembered, 2 are open", n)
-	}
-}

@@ -85,7 +85,8 @@ func TestListenerKnown(t *testing.T) {
 		from.info.PeerPid = c.pid
 		from.peerAt = 100
 		started = c.started
-		p := pcapng.Packet{Peer: sockets.peer(from, to)}
+		var p pcapng.Packet
+		sockets.setPeer(&p.Peer, from, to)
 		s.identifyPeer(&p, from, to)
 		if p.Peer.Comm != c.want {
 			t.Errorf("at %q with pid %d: %q, want %q", c.path, c.pid, p.Peer.Comm, c.want)
