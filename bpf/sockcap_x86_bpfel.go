@@ -114,6 +114,7 @@ const (
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
 	sockcapVarArmed                         = "armed"
+	sockcapVarBlankSending                  = "blank_sending"
 	sockcapVarBlankWalk                     = "blank_walk"
 	sockcapVarBlankWriters                  = "blank_writers"
 	sockcapVarCalibrateBase                 = "calibrate_base"
@@ -132,6 +133,7 @@ const (
 	sockcapVarFilterEpoch                   = "filter_epoch"
 	sockcapVarFiltering                     = "filtering"
 	sockcapVarFiltersNames                  = "filters_names"
+	sockcapVarFiltersSenders                = "filters_senders"
 	sockcapVarFiltersSockets                = "filters_sockets"
 	sockcapVarForkChildAt                   = "fork_child_at"
 	sockcapVarGcReorders                    = "gc_reorders"
@@ -163,6 +165,7 @@ const (
 	sockcapVarSelfPid                       = "self_pid"
 	sockcapVarSentSkAt                      = "sent_sk_at"
 	sockcapVarSnaplen                       = "snaplen"
+	sockcapVarSpread                        = "spread"
 	sockcapVarStreamQueued                  = "stream_queued"
 	sockcapVarTakeOnRead                    = "take_on_read"
 	sockcapVarThreadSize                    = "thread_size"
@@ -328,6 +331,7 @@ type sockcapVariableSpecs struct {
 	AllocPointerAt     *ebpf.VariableSpec `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.VariableSpec `ebpf:"alloc_site_at"`
 	Armed              *ebpf.VariableSpec `ebpf:"armed"`
+	BlankSending       *ebpf.VariableSpec `ebpf:"blank_sending"`
 	BlankWalk          *ebpf.VariableSpec `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.VariableSpec `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.VariableSpec `ebpf:"calibrate_base"`
@@ -346,6 +350,7 @@ type sockcapVariableSpecs struct {
 	FilterEpoch        *ebpf.VariableSpec `ebpf:"filter_epoch"`
 	Filtering          *ebpf.VariableSpec `ebpf:"filtering"`
 	FiltersNames       *ebpf.VariableSpec `ebpf:"filters_names"`
+	FiltersSenders     *ebpf.VariableSpec `ebpf:"filters_senders"`
 	FiltersSockets     *ebpf.VariableSpec `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.VariableSpec `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.VariableSpec `ebpf:"gc_reorders"`
@@ -377,6 +382,7 @@ type sockcapVariableSpecs struct {
 	SelfPid            *ebpf.VariableSpec `ebpf:"self_pid"`
 	SentSkAt           *ebpf.VariableSpec `ebpf:"sent_sk_at"`
 	Snaplen            *ebpf.VariableSpec `ebpf:"snaplen"`
+	Spread             *ebpf.VariableSpec `ebpf:"spread"`
 	StreamQueued       *ebpf.VariableSpec `ebpf:"stream_queued"`
 	TakeOnRead         *ebpf.VariableSpec `ebpf:"take_on_read"`
 	ThreadSize         *ebpf.VariableSpec `ebpf:"thread_size"`
@@ -479,6 +485,7 @@ type sockcapVariables struct {
 	AllocPointerAt     *ebpf.Variable `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.Variable `ebpf:"alloc_site_at"`
 	Armed              *ebpf.Variable `ebpf:"armed"`
+	BlankSending       *ebpf.Variable `ebpf:"blank_sending"`
 	BlankWalk          *ebpf.Variable `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.Variable `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.Variable `ebpf:"calibrate_base"`
@@ -497,6 +504,7 @@ type sockcapVariables struct {
 	FilterEpoch        *ebpf.Variable `ebpf:"filter_epoch"`
 	Filtering          *ebpf.Variable `ebpf:"filtering"`
 	FiltersNames       *ebpf.Variable `ebpf:"filters_names"`
+	FiltersSenders     *ebpf.Variable `ebpf:"filters_senders"`
 	FiltersSockets     *ebpf.Variable `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.Variable `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.Variable `ebpf:"gc_reorders"`
@@ -528,6 +536,7 @@ type sockcapVariables struct {
 	SelfPid            *ebpf.Variable `ebpf:"self_pid"`
 	SentSkAt           *ebpf.Variable `ebpf:"sent_sk_at"`
 	Snaplen            *ebpf.Variable `ebpf:"snaplen"`
+	Spread             *ebpf.Variable `ebpf:"spread"`
 	StreamQueued       *ebpf.Variable `ebpf:"stream_queued"`
 	TakeOnRead         *ebpf.Variable `ebpf:"take_on_read"`
 	ThreadSize         *ebpf.Variable `ebpf:"thread_size"`
