@@ -36,6 +36,10 @@ const (
 // Counters is how many counters the programs have room for.
 const Counters = 16
 
+// Spread is in how many places the counters from [CountUnits] on are kept
+// besides, eight of them in each: their sum counts.
+const Spread = 64
+
 // Range is a range of kernel text, To excluded.
 type Range struct{ From, To uint64 }
 
@@ -73,6 +77,7 @@ type Knobs struct {
 	ForkChild         uint32 // offset of child_pid in sched_process_fork
 	Filtering         bool   // filter_keep may say no
 	FiltersSockets    bool   // filter_hope may say no
+	FiltersSenders    bool   // filter_sender may say no
 	FiltersNames      bool   // they ask for addresses
 	NameSeed          uint64 // of NameOf
 }
@@ -110,6 +115,7 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 		"fork_child_at":        k.ForkChild,
 		"filtering":            k.Filtering,
 		"filters_sockets":      k.FiltersSockets,
+		"filters_senders":      k.FiltersSenders,
 		"filters_names":        k.FiltersNames,
 		"name_seed":            k.NameSeed,
 	}

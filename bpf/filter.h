@@ -5,7 +5,7 @@
 #include "socket.h"
 
 /*
- * What the user asked for, before a byte is copied. The two functions that
+ * What the user asked for, before a byte is copied. The three functions that
  * decide are stubs: the loader puts the filter's program in their place
  * (capture/lower.go). They may say no only to what surely does not match: user
  * space asks again.
@@ -14,10 +14,13 @@
  * alone: where it says no, whoever sends whatever, the sender is hopeless, and
  * nothing is done for it: no state, no account of bytes, no word to user space.
  * When that ends (it is bound, or a file is found to be one that was asked for)
- * it is a new socket to us, whose bytes count from there.
+ * it is a new socket to us, whose bytes count from there. filter_sender is asked
+ * about a task alone: where it says no, nothing that the task sends matches,
+ * whoever gets it.
  */
 const volatile bool filtering = false;	     /* filter_keep may say no */
 const volatile bool filters_sockets = false; /* filter_hope may say no */
+const volatile bool filters_senders = false; /* filter_sender may say no */
 const volatile bool filters_names = false;   /* they ask for addresses */
 const volatile __u64 name_seed = 0;	     /* makes name_of() unguessable */
 
@@ -122,6 +125,15 @@ static __noinline int filter_hope(__u64 from_inode, __u64 to_inode,
 		     : "r"(from_inode), "r"(to_inode), "r"(from_verdict),
 		       "r"(to_verdict), "r"(type_netns));
 	return hope;
+}
+
+/* 0: nothing that the task sends ever does. Replaced when it is loaded. */
+static __noinline int filter_sender(struct task_id *task)
+{
+	int keep = 1;
+
+	asm volatile("" : "+r"(keep) : "r"(task) : "memory");
+	return keep;
 }
 
 static __always_inline __u64 mix(__u64 h, __u64 word)

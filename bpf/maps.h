@@ -80,6 +80,12 @@ enum loss {
 };
 __u64 counters[LOSS_COUNT];
 
+/* What every message adds to some counters, apart for each CPU. */
+#define SPREAD 64
+struct spread_counters {
+	__u64 count[8]; /* from COUNT_UNITS on */
+} spread[SPREAD] __attribute__((aligned(64)));
+
 __u64 next_socket = 1, next_message = 1, next_unit = 1;
 
 struct {
@@ -89,7 +95,8 @@ struct {
 
 /*
  * What we know of a socket, by its address. Addresses are used again at once:
- * socket_of() tells a successor by its inode or its peer.
+ * socket_of() tells a successor by its inode or its peer. What each message
+ * changes stands apart from what each looks at: the two ends run on two CPUs.
  */
 struct socket_state {
 	__u64 number;
@@ -97,15 +104,6 @@ struct socket_state {
 	__u64 address; /* struct unix_address it had when announced */
 	__u64 peer;    /* struct sock */
 	__u64 peer_number;
-	__u64 sent;	/* bytes queued by it */
-	__u64 skipped;	/* of these, bytes left out */
-	__u64 consumed; /* units taken from its queue */
-	__u64 ready;	/* units queued to it (send side) */
-	__u64 entered;	/* sends begun */
-	__u64 pager;	/* pid_tgid of who appends pages, all ones: several */
-	__u32 inside;	/* tasks inside a send */
-	__u32 reader;	/* pid of the last reader */
-	__u32 readers[READERS]; /* those whose names were told, see readers.h */
 	__u8 announced;
 	__u8 disordered; /* some of what it sent was purged out of order */
 	__u8 own;	 /* carries our own output */
@@ -113,7 +111,18 @@ struct socket_state {
 	__u8 closed;	 /* this has been told of */
 	__u8 reading;	 /* place of the last reader */
 	__u8 walked;	 /* what waited in its queue may be in waits */
-	__u8 pad[5];
+	__u8 pad;
+	__u32 readers[READERS]; /* those whose names were told, see readers.h */
+	__u32 reader;		/* pid of the last reader */
+	__u32 glance;		/* the last reader, see look.h */
+	__u64 pager;   /* pid_tgid of who appends pages, all ones: several */
+	__u64 ready;   /* units queued to it (send side) */
+	__u64 entered; /* sends begun */
+	__u32 inside;  /* tasks inside a send */
+	__u32 pad2;
+	__u64 sent;	/* bytes queued by it */
+	__u64 skipped;	/* of these, bytes left out */
+	__u64 consumed; /* units taken from its queue */
 };
 
 struct {

@@ -169,16 +169,15 @@ static __always_inline void forget_origin(struct sk_buff *skb)
 	delete_origin((__u64)BPF_CORE_READ(skb, head));
 }
 
-static __always_inline void fill_sender(struct data_event *e, struct origin *o,
-					struct sk_buff *skb, __u64 pager)
+/* Returns 1 if that is one of the unwanted tasks. */
+static __always_inline int fill_sender(struct data_event *e, struct origin *o,
+				       struct sk_buff *skb, __u64 pager)
 {
-	if (!exact_senders) {
-		fill_writer(e, e->sender);
-		return;
-	}
+	if (!exact_senders)
+		return fill_writer(e, e->sender);
 	if (!o) {
 		e->flags |= DATA_NO_SENDER;
-		return;
+		return 0;
 	}
 	e->queued = o->time;
 	/* Up to v6.4 sendpage adds to an skb that another task allocated. */
@@ -186,6 +185,7 @@ static __always_inline void fill_sender(struct data_event *e, struct origin *o,
 		e->flags |= DATA_UNSURE_SENDER;
 	e->message = o->message;
 	__builtin_memcpy(&e->task, &o->task, sizeof(e->task));
+	return 0;
 }
 
 /*
@@ -251,10 +251,12 @@ struct freed {
 	__u32 reader; /* its process */
 };
 
-static __always_inline void fill_freed(struct data_event *e, struct freed *f)
+/* Returns 1 if its sender is one of the unwanted tasks. */
+static __always_inline int fill_freed(struct data_event *e, struct freed *f)
 {
 	struct socket_state *sender = f->sender, *receiver = f->to.state;
 	struct sk_buff *skb = f->skb;
+	int unwanted;
 
 	e->kind = EVENT_DATA;
 	e->type = f->type;
@@ -266,7 +268,7 @@ static __always_inline void fill_freed(struct data_event *e, struct freed *f)
 	e->skipped = sender->skipped;
 	e->total = BPF_CORE_READ(skb, len);
 	e->receiver = f->to.number;
-	fill_sender(e, f->origin, f->skb, sender->pager);
+	unwanted = fill_sender(e, f->origin, f->skb, sender->pager);
 	if (receiver) {
 		e->index = receiver->consumed;
 		__sync_fetch_and_add(&receiver->consumed, 1);
@@ -282,6 +284,7 @@ static __always_inline void fill_freed(struct data_event *e, struct freed *f)
 			e->flags |= DATA_NAMED | f->place << DATA_PLACE;
 	}
 	__sync_fetch_and_add(&sender->sent, e->total);
+	return unwanted;
 }
 
 /* Leaves it out. */
@@ -304,12 +307,12 @@ static __noinline int take_unit(struct freed *f)
 	struct data_event *e;
 	struct waiting *w;
 	struct job job;
-	bool wanted;
+	bool wanted, unwanted;
 	int done = HANDED_OVER;
 
 	__builtin_memset(&job, 0, sizeof(job));
 	e = &job.event;
-	fill_freed(e, f);
+	unwanted = fill_freed(e, f);
 	if (family_only &&
 	    !is_kept((__u64)BPF_CORE_READ(skb, sk),
 		     receiver ? receiver->inode : 0, e->task.pid, e->flags)) {
@@ -325,7 +328,7 @@ static __noinline int take_unit(struct freed *f)
 		put_read_event(e->flags & (DATA_READ | DATA_DRAINED), w->shown,
 			       f->place);
 	} else {
-		wanted = is_wanted(e, f->from, f->to.end);
+		wanted = !unwanted && is_wanted(e, f->from, f->to.end);
 		if (wanted)
 			done = begin_unit(&job, f->skb);
 		else
@@ -368,6 +371,40 @@ static __always_inline int on_copied(struct sk_buff *skb)
 	return pass_copied((__u64)skb);
 }
 
+/*
+ * Leaves out what an unwanted task has sent, if no more than the account of it
+ * has to go on: nothing else is to be told, and its reader is known to have
+ * read the last of the receiver's too.
+ */
+static __always_inline bool
+leave_unwanted(struct sk_buff *skb, struct socket_state *sender, __u32 looks)
+{
+	struct writers *w = bpf_map_lookup_elem(&writers, &sender->number);
+	__u32 len = BPF_CORE_READ(skb, len);
+	struct socket_state *receiver;
+	__u64 key = (__u64)skb;
+	bool solo, sure;
+
+	if (!w || family_only || sender->closed ||
+	    *(volatile __u64 *)&noted_passings)
+		return false;
+	solo = is_solo(w);
+	if (!(solo && w->only == UNWANTED) &&
+	    sender_of(w, w->taken, sender->number, solo, &sure) != UNWANTED)
+		return false;
+	receiver = bpf_map_lookup_elem(&sockets, &sender->peer);
+	if (!receiver || receiver->number != sender->peer_number ||
+	    receiver->glance != looks ||
+	    (*(volatile __u8 *)&receiver->walked &&
+	     bpf_map_lookup_elem(&waits, &key)))
+		return false;
+	__sync_fetch_and_add(&w->taken, 1);
+	__sync_fetch_and_add(&receiver->consumed, 1);
+	__sync_fetch_and_add(&sender->sent, len);
+	skip_bytes(sender, len);
+	return true;
+}
+
 /* Takes an skb that the receiver has done with. */
 static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 				      __u64 location, enum freed_by by)
@@ -375,6 +412,7 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	bool released = by == BY_KFREE && is_release(location);
 	struct socket_state *sender;
 	struct freed f = {};
+	__u32 looks = 0;
 
 	if (family_only && !may_take((__u64)from))
 		return 0;
@@ -386,6 +424,11 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 			count_taken(sender->number);
 		count(sender->own ? COUNT_SELF : COUNT_EARLY, 1);
 		return 0;
+	}
+	if (filters_senders && !exact_senders && by == BY_CONSUME) {
+		looks = glance();
+		if (leave_unwanted(skb, sender, looks))
+			return 0;
 	}
 	f.skb = skb;
 	f.sender = sender;
@@ -402,6 +445,8 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	if (by == BY_CONSUME && f.to.state) /* said, unless it is left out */
 		f.place = note_reader(f.to.state, f.to.end, f.reader,
 				      !filtering && !family_only);
+	if (looks && f.place != READERS)
+		f.to.state->glance = looks;
 	if (gc_reorders && by == BY_KFREE && !released)
 		sender->disordered = 1;
 	if (by == BY_KFREE && !released)

@@ -2,8 +2,9 @@
 #ifndef SOCKCAP_SENDERS_H
 #define SOCKCAP_SENDERS_H
 
-#include "process.h"
+#include "look.h"
 #include "send.h"
+#include "unwanted.h"
 
 /*
  * Who sent, for the receive side. A reader sees whose socket an skb comes
@@ -85,6 +86,7 @@ struct sending {
 	__u64 task; /* key in tasks */
 	__u32 active;
 	__u32 overlap;
+	struct look look; /* of the task when its key was made */
 };
 
 struct {
@@ -95,6 +97,7 @@ struct {
 } sendings SEC(".maps");
 
 const volatile struct writers blank_writers = {};
+const volatile struct sending blank_sending = {};
 
 static __always_inline struct writers *writers_of(__u64 number)
 {
@@ -170,6 +173,16 @@ static __always_inline __u64 remember_task(__u64 id)
 	return key;
 }
 
+/* The same, with less work if it looks as it did when it sent last. */
+static __always_inline __u64 recall_task(struct sending *s, __u64 id)
+{
+	if (s->task != UNWANTED && looks_like(&s->look) &&
+	    bpf_map_lookup_elem(&tasks, &s->task))
+		return s->task;
+	look(&s->look);
+	return remember_task(id);
+}
+
 /* sk_wmem_alloc is 1, plus the true size of what the socket has in flight. */
 static __always_inline __u32 in_flight(struct sock *sk)
 {
@@ -192,52 +205,68 @@ static __always_inline void restart(struct writers *w, __u64 task,
 	*(volatile __u32 *)&w->synced = read_now(&w->entered) == entered;
 }
 
+/* With nothing in flight, the counts are as good as set to zero. */
+static __always_inline bool agrees(struct writers *w)
+{
+	return w->synced && !w->mixed && w->queued == w->taken;
+}
+
 /* Notes that the current task is inside; s gets what is known of it. */
 static __always_inline void enter(struct writers *w, struct sending *s,
 				  __u64 sk)
 {
 	__u64 inside;
+	bool goes_on;
 
 	__sync_fetch_and_add(&w->inside, 1);
 	__sync_fetch_and_add(&w->entered, 1);
 	s->entered = read_now(&w->entered);
 	inside = read_after(&w->inside, s->entered);
 	s->overlap = inside > 1;
-	if (!s->overlap && !in_flight((void *)sk))
+	goes_on = w->only == s->task && w->solo == s->entered - 1;
+	if (!s->overlap && !in_flight((void *)sk) && !(goes_on && agrees(w)))
 		restart(w, s->task, s->entered);
-	else if (w->only == s->task && w->solo == s->entered - 1)
+	else if (goes_on)
 		w->solo = s->entered;
 	s->epoch = read_now(&w->epoch);
 	w->current = bpf_get_current_pid_tgid();
 }
 
+/* What is kept of the current task's sends. */
+static __always_inline struct sending *sending_of(__u64 id)
+{
+	struct sending *s = bpf_map_lookup_elem(&sendings, &id);
+
+	if (s)
+		return s;
+	bpf_map_update_elem(&sendings, &id, (void *)&blank_sending,
+			    BPF_NOEXIST);
+	return bpf_map_lookup_elem(&sendings, &id);
+}
+
 static __noinline int begin_sending(struct sock *sk)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct sending *old = bpf_map_lookup_elem(&sendings, &id), s = {};
+	struct sending *s = sending_of(id);
 	struct socket_state *sender = socket_of(sk);
 	struct writers *w;
 
-	if (old && old->active)
-		leave(old); /* failed before it reached the socket */
-	if (!sender)
-		return 0;
-	w = writers_of(sender->number);
+	if (s && s->active)
+		leave(s); /* failed before it reached the socket */
+	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
 		return 0;
-	s.task = remember_task(id);
-	enter(w, &s, (__u64)sk);
-	s.sock = (__u64)sk;
-	s.number = sender->number;
-	s.active = 1;
-	if (old) {
-		__builtin_memcpy(old, &s, sizeof(s));
-	} else if (bpf_map_update_elem(&sendings, &id, &s, BPF_ANY)) {
+	if (!s) {
 		count(LOSS_MAP, 1);
-		__sync_fetch_and_add(&w->inside, -1);
 		__sync_fetch_and_add(&w->entered, 1); /* nobody is solo */
 		w->synced = 0;
+		return 0;
 	}
+	s->task = sends_unwanted(sk, sender) ? UNWANTED : recall_task(s, id);
+	s->sock = (__u64)sk;
+	s->number = sender->number;
+	enter(w, s, (__u64)sk);
+	*(volatile __u32 *)&s->active = 1;
 	return 0;
 }
 
@@ -390,7 +419,8 @@ static __always_inline bool is_solo(struct writers *w)
 static __always_inline void note_ring(struct writers *w, __u64 id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 any = id & SEVERAL << 32; /* of the process's workers */
+	__u64 any =
+		id == UNWANTED ? id : id & SEVERAL << 32; /* the process's */
 
 	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
 		id = any;
@@ -448,7 +478,9 @@ static __always_inline struct writers *untold_writers(struct sock *to,
 	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
 		return NULL;
-	*task = remember_task(bpf_get_current_pid_tgid());
+	*task = sends_unwanted(from, sender) ?
+			UNWANTED :
+			remember_task(bpf_get_current_pid_tgid());
 	solo = is_solo(w);
 	if (!w->only && alone_in_flight(from, to))
 		w->only = *task;
@@ -483,11 +515,32 @@ static __always_inline bool gets_hopeless(struct sock *to)
 	return from && is_hopeless(from);
 }
 
+/*
+ * Notes to which socket the sender's last unit went; only a datagram may go to
+ * another than the one before. False if that has no state.
+ */
+static __always_inline bool sends_to(struct writers *w, struct sock *to,
+				     __u64 task)
+{
+	struct socket_state *receiver;
+
+	if (w->to == (__u64)to && BPF_CORE_READ(to, sk_type) != SOCK_DGRAM &&
+	    (w->to_number || task == UNWANTED))
+		return true;
+	receiver = socket_of(to);
+	if (!receiver)
+		return false;
+	if (w->to != (__u64)to && w->queued != w->taken)
+		w->mixed = 1;
+	w->to = (__u64)to;
+	w->to_number = receiver->number;
+	return true;
+}
+
 /* The current task has queued a unit to the receiver. */
 static __always_inline int on_data_ready(struct sock *to)
 {
 	__u64 id = bpf_get_current_pid_tgid(), task, entered, upto;
-	struct socket_state *receiver;
 	struct sending *s;
 	struct writers *w;
 	struct note *n;
@@ -529,18 +582,15 @@ static __always_inline int on_data_ready(struct sock *to)
 		entered = read_now(&w->entered);
 		upto = ring && !read_after(&w->inside, entered) ? entered : 0;
 	}
-	receiver = socket_of(to);
-	if (!receiver) {
+	if (!sends_to(w, to, task)) {
 		w->synced = 0; /* not counted */
 		return 0;
 	}
-	if (w->queued != w->taken && w->to != (__u64)to)
-		w->mixed = 1;
-	w->to = (__u64)to;
-	w->to_number = receiver->number;
 	r = add_run(w, task, upto);
-	w->times[w->queued % TIMES] = (bpf_ktime_get_boot_ns() & ~TIME_MARK) |
-				      time_mark(w, w->queued);
+	if (task != UNWANTED)
+		w->times[w->queued % TIMES] =
+			(bpf_ktime_get_boot_ns() & ~TIME_MARK) |
+			time_mark(w, w->queued);
 	__sync_fetch_and_add(&w->queued, 1);
 	if (r && upto && read_now(&w->entered) == upto)
 		r->upto = SURE;
@@ -603,35 +653,48 @@ static __noinline int fill_queued(struct data_event *e, struct writers *w,
 	return 0;
 }
 
-/* Fills in who sent the socket's n-th unit, to the event's receiver. */
-static __always_inline void fill_run(struct data_event *e, struct writers *w,
-				     __u64 n)
+/* Who sent the socket's n-th unit; *sure: even if several tasks send. */
+static __always_inline __u64 sender_of(struct writers *w, __u64 n, __u64 number,
+				       bool solo, bool *sure)
+{
+	*sure = false;
+	if (n < w->queued)
+		return run_task(w, n, sure);
+	if (solo)
+		return w->runs ? w->run[(w->runs - 1) % RUNS].task : w->only;
+	return untold_task(w, number, sure);
+}
+
+/*
+ * Fills in who sent the socket's n-th unit, to the event's receiver. Returns 1
+ * if that is one of the unwanted tasks: the unit is left out.
+ */
+static __always_inline int fill_run(struct data_event *e, struct writers *w,
+				    __u64 n)
 {
 	struct task_id *t;
-	bool sure = false, solo = is_solo(w);
+	bool sure, solo = is_solo(w);
 	__u64 task;
 
 	/* Told of one receiver, taken by another: in which order is open. */
 	if (e->type == SOCK_DGRAM && w->to_number &&
 	    e->receiver != w->to_number)
 		w->mixed = 1;
-	if (n < w->queued)
-		task = run_task(w, n, &sure);
-	else if (solo)
-		task = w->runs ? w->run[(w->runs - 1) % RUNS].task : w->only;
-	else
-		task = untold_task(w, e->sender, &sure);
+	task = sender_of(w, n, e->sender, solo, &sure);
+	if (task == UNWANTED)
+		return 1;
 	/* Sends by io_uring begin unseen: counts may be off by one. */
 	if ((solo || sure) && w->synced && !w->mixed && !w->ring)
 		fill_queued(e, w, n);
 	sure = solo || (sure && w->synced && !w->mixed && !w->ring);
 	t = bpf_map_lookup_elem(&tasks, &task);
 	if (!t)
-		return;
+		return 0;
 	__builtin_memcpy(&e->task, t, sizeof(e->task));
 	e->flags &= ~DATA_NO_SENDER;
 	if (!sure)
 		e->flags |= DATA_UNSURE_SENDER;
+	return 0;
 }
 
 /* A unit is taken that nobody asks for. */
@@ -643,32 +706,36 @@ static __always_inline void count_taken(__u64 number)
 		__sync_fetch_and_add(&w->taken, 1);
 }
 
-/* Who sent the unit that is being taken from the socket's. */
-static __always_inline void fill_writer(struct data_event *e, __u64 number)
+/* Who sent the unit that is being taken from the socket's, as fill_run. */
+static __always_inline int fill_writer(struct data_event *e, __u64 number)
 {
 	struct writers *w = bpf_map_lookup_elem(&writers, &number);
+	int unwanted;
 
 	e->flags |= DATA_NO_SENDER;
 	if (!w)
-		return;
-	fill_run(e, w, w->taken);
+		return 0;
+	unwanted = fill_run(e, w, w->taken);
 	__sync_fetch_and_add(&w->taken, 1);
+	return unwanted;
 }
 
 /*
  * Who sent the one that is so far from being taken. Those ahead of a datagram
  * may be another socket's.
  */
-static __always_inline void peek_writer(struct data_event *e, __u64 ahead)
+static __always_inline int peek_writer(struct data_event *e, __u64 ahead)
 {
 	struct writers *w = bpf_map_lookup_elem(&writers, &e->sender);
+	int unwanted;
 
 	e->flags |= DATA_NO_SENDER;
 	if (!w)
-		return;
-	fill_run(e, w, w->taken + ahead);
+		return 0;
+	unwanted = fill_run(e, w, w->taken + ahead);
 	if (e->type == SOCK_DGRAM && ahead && !is_solo(w))
 		e->flags |= DATA_UNSURE_SENDER;
+	return unwanted;
 }
 
 #endif

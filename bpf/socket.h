@@ -8,6 +8,13 @@
 
 static __always_inline void count(enum loss what, __u64 n)
 {
+	__u32 cpu;
+
+	if (what == COUNT_UNITS || what == COUNT_FILTERED) {
+		cpu = bpf_get_smp_processor_id() & (SPREAD - 1);
+		__sync_fetch_and_add(&spread[cpu].count[what - COUNT_UNITS], n);
+		return;
+	}
 	__sync_fetch_and_add(&counters[what], n);
 }
 

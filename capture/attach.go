@@ -263,6 +263,16 @@ func (p *programs) counters() [bpf.Counters]uint64 {
 	if v := p.coll.Variables["counters"]; v != nil {
 		v.Get(&c)
 	}
+	var spread [bpf.Spread][8]uint64
+	if v := p.coll.Variables["spread"]; v != nil && v.Get(&spread) == nil {
+		for _, one := range spread {
+			for i, n := range one {
+				if at := int(bpf.CountUnits) + i; at < len(c) {
+					c[at] += n
+				}
+			}
+		}
+	}
 	return c
 }
 

@@ -54,15 +54,20 @@ func BenchmarkPingPong(b *testing.B) {
 
 // whileCapturing measures while a capture runs that must see every message.
 func whileCapturing(b *testing.B, o Options) float64 {
-	return whileRunning(b, o, func(packets []uint32, stats Stats) bool {
+	return whileRunning(b, o, timed(b), func(packets []uint32, stats Stats) bool {
 		messages := slices.DeleteFunc(packets, func(n uint32) bool { return n != 64 })
 		return len(messages) >= 2*pingPongMessages && stats.Dropped() == 0
 	})
 }
 
+// timed measures by the clock.
+func timed(b *testing.B) func(*programs) float64 {
+	return func(*programs) float64 { return pingPong(b) }
+}
+
 // whileRunning measures while a capture runs, of which ok says whether it was
 // what it should be, by the lengths of its packets and its counts.
-func whileRunning(b *testing.B, o Options, ok func(packets []uint32, stats Stats) bool) float64 {
+func whileRunning(b *testing.B, o Options, measure func(*programs) float64, ok func(packets []uint32, stats Stats) bool) float64 {
 	ctx, cancel := context.WithCancel(b.Context())
 	s, err := Start(ctx, o)
 	if err != nil {
@@ -78,7 +83,7 @@ func whileRunning(b *testing.B, o Options, ok func(packets []uint32, stats Stats
 		}
 		done <- packets
 	}()
-	ns := pingPong(b)
+	ns := measure(s.progs)
 	cancel()
 	if packets := <-done; !ok(packets, s.Stats()) {
 		b.Errorf("%d packets, %+v", len(packets), s.Stats())
@@ -134,7 +139,7 @@ func filteredOut(b *testing.B, o Options, text string) {
 	}
 	var empty, filtered, ratios []float64
 	for b.Loop() {
-		empty = append(empty, whileEmpty(b, o))
+		empty = append(empty, whileEmpty(b, o, timed(b)))
 		filtered = append(filtered, whileFiltering(b, o))
 		ratios = append(ratios, filtered[len(filtered)-1]/empty[len(empty)-1])
 	}
@@ -146,7 +151,7 @@ func filteredOut(b *testing.B, o Options, text string) {
 }
 
 // whileEmpty measures with programs in place that do nothing.
-func whileEmpty(b *testing.B, o Options) float64 {
+func whileEmpty(b *testing.B, o Options, measure func(*programs) float64) float64 {
 	sym, err := loadSymbols(kernelSymbols[:])
 	if err != nil {
 		b.Fatal(err)
@@ -166,7 +171,7 @@ func whileEmpty(b *testing.B, o Options) float64 {
 		b.Fatal(err)
 	}
 	defer p.close()
-	return pingPong(b)
+	return measure(p)
 }
 
 // empty takes all out of the programs.
@@ -180,7 +185,7 @@ func empty(spec *ebpf.CollectionSpec) {
 
 // whileFiltering measures while a capture runs that leaves all of it out.
 func whileFiltering(b *testing.B, o Options) float64 {
-	return whileRunning(b, o, func(packets []uint32, stats Stats) bool {
+	return whileRunning(b, o, timed(b), func(packets []uint32, stats Stats) bool {
 		return len(packets) == 0 && stats.Filtered >= 2*pingPongMessages
 	})
 }

@@ -87,8 +87,8 @@ func (s *Session) lostAtEnd() {
 // The layout of struct socket_state, as far as is read here.
 const (
 	stateNumberAt  = 0
-	stateSentAt    = 40
-	stateSkippedAt = 48
+	stateSentAt    = 104
+	stateSkippedAt = 112
 )
 
 // sent is how much sockets have sent, by their numbers.

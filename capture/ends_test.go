@@ -3,6 +3,8 @@ package capture
 import (
 	"testing"
 
+	"github.com/cilium/ebpf/btf"
+
 	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/pcapng"
 )
@@ -40,4 +42,26 @@ func TestLostAtClose(t *testing.T) {
 	b.take(&bpf.Event{Kind: bpf.KindSent, Sent: bpf.Sent{Socket: 1, Sent: 12}})
 	b.happens(bpf.LifeClose, 1, 2)
 	b.want("hello 101>102 /s client 1", "close 101>102 /s client 1")
+}
+
+// TestStateLayout: what is read of struct socket_state is where it is read.
+func TestStateLayout(t *testing.T) {
+	types, err := bpf.Types()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state *btf.Struct
+	if err := types.TypeByName("socket_state", &state); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]uint32{"number": stateNumberAt, "sent": stateSentAt, "skipped": stateSkippedAt}
+	for _, m := range state.Members {
+		if at, ok := want[m.Name]; ok && m.Offset.Bytes() != at {
+			t.Errorf("%s at %d, read at %d", m.Name, m.Offset.Bytes(), at)
+		}
+		delete(want, m.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no fields %v", want)
+	}
 }

@@ -20,6 +20,7 @@ type kernelFilter struct {
 	bits  map[*filter.Path]int // places in a verdict on a name; 0 is that of Options.Paths
 	keep  asm.Instructions     // nil: never says no
 	hope  asm.Instructions
+	from  asm.Instructions
 	seed  uint64 // of the names' numbers
 }
 
@@ -69,6 +70,7 @@ func lowerFilter(o *Options, fields map[string]int16) *kernelFilter {
 	if len(f.steps) > 0 {
 		f.keep = lower(keepFunction, f.steps, fields)
 		f.hope = lower(hopeFunction, f.steps, fields)
+		f.from = lower(senderFunction, f.steps, fields)
 	}
 	return f
 }
@@ -79,6 +81,7 @@ func (f *kernelFilter) set(k *bpf.Knobs) {
 	k.NameSeed = f.seed
 	k.Filtering = f.keep != nil
 	k.FiltersSockets = f.hope != nil
+	k.FiltersSenders = f.from != nil
 	k.FiltersNames = f.names()
 }
 
@@ -109,7 +112,7 @@ func (f *kernelFilter) names() bool {
 // install puts the functions in the place of their stubs, and gives the maps
 // that only they need the room to work, or none.
 func (f *kernelFilter) install(spec *ebpf.CollectionSpec) error {
-	for function, code := range map[string]asm.Instructions{keepFunction: f.keep, hopeFunction: f.hope} {
+	for function, code := range map[string]asm.Instructions{keepFunction: f.keep, hopeFunction: f.hope, senderFunction: f.from} {
 		if code == nil {
 			continue
 		}

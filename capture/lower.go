@@ -24,8 +24,9 @@ type step struct {
 
 // The functions that the programs have stubs of: see bpf/filter.h.
 const (
-	keepFunction = "filter_keep"
-	hopeFunction = "filter_hope"
+	keepFunction   = "filter_keep"
+	hopeFunction   = "filter_hope"
+	senderFunction = "filter_sender"
 )
 
 // lowering makes a function of steps.
@@ -99,11 +100,17 @@ func (l *lowering) drops(first int) bool {
 	drops := mark(first)
 	for i, s := range l.steps {
 		if reached[i] {
-			yes, no, unknown := mark(s.yes), mark(s.no), mark(s.unknown)
+			yes, unknown := mark(s.yes), mark(s.unknown)
+			no := l.saysNo(s) && mark(s.no)
 			drops = drops || yes || no || unknown
 		}
 	}
 	return drops
+}
+
+// saysNo reports whether the function may find that a step does not match.
+func (l *lowering) saysNo(s step) bool {
+	return l.function != senderFunction || s.End == filter.Src
 }
 
 // resolve passes over steps that ask what is not known.
@@ -115,6 +122,9 @@ func (l *lowering) resolve(i int) int {
 }
 
 func (l *lowering) knows(s step) bool {
+	if l.function == senderFunction {
+		return l.knowsSender(s)
+	}
 	switch s.Field {
 	case filter.FieldPath:
 		return s.bit < bpf.NameBits
@@ -124,6 +134,31 @@ func (l *lowering) knows(s step) bool {
 		return false
 	}
 	return l.function == keepFunction
+}
+
+// knowsSender: who sends may be an answer if it does not matter who receives.
+func (l *lowering) knowsSender(s step) bool {
+	switch s.Field {
+	case filter.FieldComm, filter.FieldPID, filter.FieldUID, filter.FieldGID:
+		return s.End != filter.Dst
+	}
+	return false
+}
+
+// sender is where the sending task is, from R1 on.
+func (l *lowering) sender(field string) int16 {
+	at := l.fields["task_id."+field]
+	if l.function == keepFunction {
+		at += l.fields["data_event.task"]
+	}
+	return at
+}
+
+// senderKnown jumps if who sent is not known.
+func (l *lowering) senderKnown(otherwise string) {
+	if l.function == keepFunction {
+		l.flag(bpf.DataNoSender, otherwise)
+	}
 }
 
 func (l *lowering) label(i int) string {
@@ -306,13 +341,10 @@ func (l *lowering) comm(s step, yes, no, unknown string) {
 		yes = unknown // it begins as what matches does
 	}
 	if s.End != filter.Dst {
-		next := no
-		if s.End == filter.Either {
-			next = l.here()
-		}
-		l.flag(bpf.DataNoSender, next)
-		l.name(s, asm.R1, l.fields["data_event.task"]+l.fields["task_id.comm"], yes, next)
-		if s.End == filter.Src {
+		next := l.ifNotSender(s, no, unknown)
+		l.senderKnown(next)
+		l.name(s, asm.R1, l.sender("comm"), yes, next)
+		if s.End == filter.Src || l.function == senderFunction {
 			return
 		}
 		l.begin(next)
@@ -325,6 +357,17 @@ func (l *lowering) comm(s step, yes, no, unknown string) {
 	l.put(l.load(asm.R0, asm.R3, "end.reader", asm.Word), asm.JEq.Imm(asm.R0, 0, unknown))
 	l.forgotten(unknown)
 	l.name(s, asm.R3, l.fields["end.reader_comm"], yes, no)
+}
+
+// ifNotSender is where a test of a task goes on if it is not the sender's.
+func (l *lowering) ifNotSender(s step, no, unknown string) string {
+	switch {
+	case s.End == filter.Src:
+		return no
+	case l.function == senderFunction: // it may be the reader's
+		return unknown
+	}
+	return l.here()
 }
 
 // forgotten jumps if R0 is a reader whom the kernel side has forgotten.
@@ -365,15 +408,11 @@ func (l *lowering) name(s step, base asm.Register, at int16, yes, no string) {
 func (l *lowering) task(s step, yes, no, unknown string) {
 	field := map[filter.Field]string{filter.FieldPID: "pid", filter.FieldUID: "uid", filter.FieldGID: "gid"}[s.Field]
 	if s.End != filter.Dst {
-		next := no
-		if s.End == filter.Either {
-			next = l.here()
-		}
-		l.flag(bpf.DataNoSender, next)
-		at := l.fields["data_event.task"] + l.fields["task_id."+field]
-		l.put(asm.LoadMem(asm.R0, asm.R1, at, asm.Word), number(s.Number), asm.JEq.Reg(asm.R0, asm.R6, yes))
+		next := l.ifNotSender(s, no, unknown)
+		l.senderKnown(next)
+		l.put(asm.LoadMem(asm.R0, asm.R1, l.sender(field), asm.Word), number(s.Number), asm.JEq.Reg(asm.R0, asm.R6, yes))
 		l.jump(next)
-		if s.End == filter.Src {
+		if s.End == filter.Src || l.function == senderFunction {
 			return
 		}
 		l.begin(next)

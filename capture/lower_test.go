@@ -130,7 +130,8 @@ const (
 	toAt       = fromAt + 88
 	verdictsAt = toAt + 88
 	hopeAt     = verdictsAt + 16
-	memorySize = hopeAt + 40
+	senderAt   = hopeAt + 40
+	memorySize = senderAt + 56
 )
 
 // memory is the event as the functions get it.
@@ -173,6 +174,8 @@ func (e *kernelEvent) memory(t testing.TB, fields map[string]int16) []byte {
 	for i, v := range []uint64{e.sockets[0].Inode, inode, e.verdicts[0], e.verdicts[1], uint64(e.data.Type) | uint64(e.sockets[0].Netns)<<32} {
 		u64(hopeAt+8*i, v)
 	}
+	at := int(fields["data_event.task"])
+	copy(m[senderAt:], m[at:at+48])
 	return m
 }
 
@@ -240,6 +243,8 @@ func newHarness(t *testing.T, function string, code asm.Instructions) *harness {
 			asm.Mov.Reg(asm.R2, asm.R0), asm.Add.Imm(asm.R2, fromAt),
 			asm.Mov.Reg(asm.R3, asm.R0), asm.Add.Imm(asm.R3, toAt),
 			asm.LoadMem(asm.R4, asm.R0, verdictsAt, asm.DWord), asm.LoadMem(asm.R5, asm.R0, verdictsAt+8, asm.DWord))
+	} else if function == senderFunction {
+		insns = append(insns, asm.Mov.Reg(asm.R1, asm.R0).WithSymbol("found"), asm.Add.Imm(asm.R1, senderAt))
 	} else {
 		insns = append(insns, asm.LoadMem(asm.R1, asm.R0, hopeAt, asm.DWord).WithSymbol("found"))
 		for i, r := range []asm.Register{asm.R2, asm.R3, asm.R4, asm.R5} {
@@ -269,7 +274,7 @@ func (h *harness) run(t *testing.T, memory []byte) bool {
 // TestKernelFilter: what the kernel's own run of the lowered filter leaves out,
 // user space leaves out too; where the kernel side knows all it asks for, they
 // are of one mind. Of two sockets of which it says that nothing can match,
-// nothing does.
+// nothing does, nor of a task of which it wants nothing.
 func TestKernelFilter(t *testing.T) {
 	types, err := bpf.Types()
 	if err != nil {
@@ -283,19 +288,22 @@ func TestKernelFilter(t *testing.T) {
 	if os.Getenv("SOCKCAP_VM_GUEST") != "" {
 		events = 251 // a run is a system call, which is slow there
 	}
-	var drops, wholly, hopeless int
+	var drops, wholly, hopeless, unwanted int
 	for i, text := range filters {
 		var paths []string
 		if i%7 == 3 {
 			paths = []string{"/run/user", "@docker.sock"}
 		}
 		o, k := lowered(t, text, paths...)
-		var keep, hope *harness
+		var keep, hope, from *harness
 		if k.keep != nil {
 			keep = newHarness(t, keepFunction, k.keep)
 		}
 		if k.hope != nil {
 			hope = newHarness(t, hopeFunction, k.hope)
+		}
+		if k.from != nil {
+			from = newHarness(t, senderFunction, k.from)
 		}
 		whole := !slices.ContainsFunc(notDecided, func(word string) bool { return strings.Contains(text, word) })
 		r := rand.New(rand.NewPCG(uint64(i), 7))
@@ -327,10 +335,22 @@ func TestKernelFilter(t *testing.T) {
 					t.Fatalf("%s: the kernel side sees no hope for\n%+v\n%+v\n%v", text, e.data, e.sockets, k.hope)
 				}
 			}
+			if from != nil && e.data.Flags&bpf.DataNoSender == 0 {
+				could := from.run(t, memory)
+				if could != interpret(t, k.from, senderFunction, memory) {
+					t.Fatalf("%s: the kernel says %v of the sender, the test's interpreter does not", text, could)
+				}
+				if !could {
+					unwanted++
+				}
+				if !could && want {
+					t.Fatalf("%s: the kernel side wants nothing from the sender of\n%+v\n%+v\n%v", text, e.data, e.sockets, k.from)
+				}
+			}
 		}
 	}
-	t.Logf("%d filters, %d events left out, %d decided wholly, %d sockets hopeless", len(filters), drops, wholly, hopeless)
-	if len(filters) < 60 || drops < 1000 || wholly < 1000 || hopeless < 1000 {
+	t.Logf("%d filters, %d events left out, %d decided wholly, %d sockets hopeless, %d senders unwanted", len(filters), drops, wholly, hopeless, unwanted)
+	if len(filters) < 60 || drops < 1000 || wholly < 1000 || hopeless < 1000 || unwanted < 1000 {
 		t.Error("too few to prove anything")
 	}
 }
@@ -348,6 +368,8 @@ func interpret(t testing.TB, code asm.Instructions, function string, memory []by
 	u64 := func(i int) uint64 { return binary.LittleEndian.Uint64(memory[i:]) }
 	if function == keepFunction {
 		r[1], r[2], r[3], r[4], r[5] = 0, fromAt, toAt, u64(verdictsAt), u64(verdictsAt+8)
+	} else if function == senderFunction {
+		r[1] = senderAt
 	} else {
 		for i := range 5 {
 			r[i+1] = u64(hopeAt + 8*i)
@@ -432,7 +454,10 @@ func FuzzKernelFilter(f *testing.F) {
 			event := someEvent(r, o, k)
 			memory := event.memory(t, fields)
 			want := event.keeps()
-			for function, code := range map[string]asm.Instructions{keepFunction: k.keep, hopeFunction: k.hope} {
+			for function, code := range map[string]asm.Instructions{keepFunction: k.keep, hopeFunction: k.hope, senderFunction: k.from} {
+				if function == senderFunction && event.data.Flags&bpf.DataNoSender != 0 {
+					continue
+				}
 				if code != nil && !interpret(t, code, function, memory) && want {
 					t.Fatalf("%s: %s says no to\n%+v\n%+v\n%v", e, function, event.data, event.sockets, code)
 				}
@@ -447,7 +472,7 @@ func TestReplaceFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, k := lowered(t, "comm curl and stream")
+	_, k := lowered(t, "src comm curl and stream")
 	before := make(map[string]asm.Instructions)
 	for name, p := range spec.Programs {
 		before[name] = p.Instructions
@@ -461,7 +486,7 @@ func TestReplaceFunction(t *testing.T) {
 		if len(old) != len(now) {
 			t.Errorf("%s: %d functions became %d", name, len(old), len(now))
 		}
-		for function, body := range map[string]asm.Instructions{keepFunction: k.keep, hopeFunction: k.hope} {
+		for function, body := range map[string]asm.Instructions{keepFunction: k.keep, hopeFunction: k.hope, senderFunction: k.from} {
 			if _, ok := old[function]; ok {
 				old[function] = fmt.Sprint(body[1:])
 				changed++
