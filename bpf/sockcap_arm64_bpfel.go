@@ -114,6 +114,7 @@ const (
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
 	sockcapVarArmed                         = "armed"
+	sockcapVarBlankSending                  = "blank_sending"
 	sockcapVarBlankWalk                     = "blank_walk"
 	sockcapVarBlankWriters                  = "blank_writers"
 	sockcapVarCalibrateBase                 = "calibrate_base"
@@ -132,6 +133,7 @@ const (
 	sockcapVarFilterEpoch                   = "filter_epoch"
 	sockcapVarFiltering                     = "filtering"
 	sockcapVarFiltersNames                  = "filters_names"
+	sockcapVarFiltersSenders                = "filters_senders"
 	sockcapVarFiltersSockets                = "filters_sockets"
 	sockcapVarForkChildAt                   = "fork_child_at"
 	sockcapVarGcReorders                    = "gc_reorders"
@@ -164,6 +166,7 @@ const (
 	sockcapVarSelfPid                       = "self_pid"
 	sockcapVarSentSkAt                      = "sent_sk_at"
 	sockcapVarSnaplen                       = "snaplen"
+	sockcapVarSpread                        = "spread"
 	sockcapVarStreamQueued                  = "stream_queued"
 	sockcapVarTakeOnRead                    = "take_on_read"
 	sockcapVarThreadSize                    = "thread_size"
@@ -329,6 +332,7 @@ type sockcapVariableSpecs struct {
 	AllocPointerAt     *ebpf.VariableSpec `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.VariableSpec `ebpf:"alloc_site_at"`
 	Armed              *ebpf.VariableSpec `ebpf:"armed"`
+	BlankSending       *ebpf.VariableSpec `ebpf:"blank_sending"`
 	BlankWalk          *ebpf.VariableSpec `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.VariableSpec `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.VariableSpec `ebpf:"calibrate_base"`
@@ -347,6 +351,7 @@ type sockcapVariableSpecs struct {
 	FilterEpoch        *ebpf.VariableSpec `ebpf:"filter_epoch"`
 	Filtering          *ebpf.VariableSpec `ebpf:"filtering"`
 	FiltersNames       *ebpf.VariableSpec `ebpf:"filters_names"`
+	FiltersSenders     *ebpf.VariableSpec `ebpf:"filters_senders"`
 	FiltersSockets     *ebpf.VariableSpec `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.VariableSpec `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.VariableSpec `ebpf:"gc_reorders"`
@@ -379,6 +384,7 @@ type sockcapVariableSpecs struct {
 	SelfPid            *ebpf.VariableSpec `ebpf:"self_pid"`
 	SentSkAt           *ebpf.VariableSpec `ebpf:"sent_sk_at"`
 	Snaplen            *ebpf.VariableSpec `ebpf:"snaplen"`
+	Spread             *ebpf.VariableSpec `ebpf:"spread"`
 	StreamQueued       *ebpf.VariableSpec `ebpf:"stream_queued"`
 	TakeOnRead         *ebpf.VariableSpec `ebpf:"take_on_read"`
 	ThreadSize         *ebpf.VariableSpec `ebpf:"thread_size"`
@@ -481,6 +487,7 @@ type sockcapVariables struct {
 	AllocPointerAt     *ebpf.Variable `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.Variable `ebpf:"alloc_site_at"`
 	Armed              *ebpf.Variable `ebpf:"armed"`
+	BlankSending       *ebpf.Variable `ebpf:"blank_sending"`
 	BlankWalk          *ebpf.Variable `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.Variable `ebpf:"blank_writers"`
 	CalibrateBase      *ebpf.Variable `ebpf:"calibrate_base"`
@@ -499,6 +506,7 @@ type sockcapVariables struct {
 	FilterEpoch        *ebpf.Variable `ebpf:"filter_epoch"`
 	Filtering          *ebpf.Variable `ebpf:"filtering"`
 	FiltersNames       *ebpf.Variable `ebpf:"filters_names"`
+	FiltersSenders     *ebpf.Variable `ebpf:"filters_senders"`
 	FiltersSockets     *ebpf.Variable `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.Variable `ebpf:"fork_child_at"`
 	GcReorders         *ebpf.Variable `ebpf:"gc_reorders"`
@@ -531,6 +539,7 @@ type sockcapVariables struct {
 	SelfPid            *ebpf.Variable `ebpf:"self_pid"`
 	SentSkAt           *ebpf.Variable `ebpf:"sent_sk_at"`
 	Snaplen            *ebpf.Variable `ebpf:"snaplen"`
+	Spread             *ebpf.Variable `ebpf:"spread"`
 	StreamQueued       *ebpf.Variable `ebpf:"stream_queued"`
 	TakeOnRead         *ebpf.Variable `ebpf:"take_on_read"`
 	ThreadSize         *ebpf.Variable `ebpf:"thread_size"`
