@@ -159,7 +159,7 @@ func (t *sockets) between(from, to *socket) *connection {
 
 // pair is between, but leaves open who offers the service.
 func (t *sockets) pair(from, to *socket) *connection {
-	if from.talk != nil && from.talk == to.talk {
+	if from != to && from.talk != nil && from.talk == to.talk {
 		return from.talk
 	}
 	key := pairKey(from, to)
