@@ -97,33 +97,25 @@ func foundTshark(path, version string) capture.Check {
 const installCure = "sockcap dissector install"
 
 func foundDissector(all []wireshark.Found) capture.Check {
-	c := capture.Check{Name: "dissector", Verdict: capture.Fine}
-	if len(all) == 0 {
-		c.Verdict, c.Found = capture.Refused, "is not installed"
-		c.Cause, c.Cure = "Wireshark shows captures as bytes without it", installCure
-		return c
-	}
-	for _, f := range all {
-		if !f.Ours {
-			c.Verdict, c.Found = capture.Refused, quoteName(f.Path)+" is of another version than this sockcap"
-			c.Cure = installCure + ", by root with --system where it is all users'"
-			return c
-		}
-	}
-	c.Found = quoteName(all[0].Path)
-	return c
+	return foundInstalled("dissector", all, "Wireshark shows captures as bytes without it", "is of another version than this sockcap")
 }
 
 func foundExtcap(all []wireshark.Found) capture.Check {
-	c := capture.Check{Name: "extcap", Verdict: capture.Fine}
+	return foundInstalled("extcap", all, "sockcap is not among Wireshark's interfaces without it", "does not lead to this sockcap")
+}
+
+// foundInstalled is about something that dissector install puts in place: what
+// its lack means, and what is wrong with one that is not ours.
+func foundInstalled(name string, all []wireshark.Found, lack, foreign string) capture.Check {
+	c := capture.Check{Name: name, Verdict: capture.Fine}
 	if len(all) == 0 {
 		c.Verdict, c.Found = capture.Refused, "is not installed"
-		c.Cause, c.Cure = "sockcap is not among Wireshark's interfaces without it", installCure
+		c.Cause, c.Cure = lack, installCure
 		return c
 	}
 	for _, f := range all {
 		if !f.Ours {
-			c.Verdict, c.Found = capture.Refused, quoteName(f.Path)+" does not lead to this sockcap"
+			c.Verdict, c.Found = capture.Refused, quoteName(f.Path)+" "+foreign
 			c.Cure = installCure + ", by root with --system where it is all users'"
 			return c
 		}
