@@ -83,35 +83,8 @@ type passedOn struct {
 // passOn copies from r to a socket at path, and keeps what is read there.
 func passOn(t *testing.T, path string, r io.Reader) *passedOn {
 	t.Helper()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	far, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
+	far := passOnAs(t, path, r, 64<<10, func(b []byte) []byte { return b })
 	p := &passedOn{more: make(chan []byte, 1<<16)}
-	go func() {
-		defer near.Close()
-		b := make([]byte, 64<<10) // no splice
-		for {
-			n, err := r.Read(b)
-			if n > 0 {
-				if _, err := near.Write(b[:n]); err != nil {
-					return
-				}
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
 	go func() {
 		defer close(p.more)
 		defer far.Close()
@@ -127,6 +100,40 @@ func passOn(t *testing.T, path string, r io.Reader) *passedOn {
 		}
 	}()
 	return p
+}
+
+// passOnAs copies from r to a socket at path, at most so many bytes at once and
+// in other words, and gives its far end.
+func passOnAs(t *testing.T, path string, r io.Reader, most int, words func([]byte) []byte) (far net.Conn) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if far, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	go func() {
+		defer near.Close()
+		b := make([]byte, most) // no splice
+		for {
+			n, err := r.Read(b)
+			if n > 0 {
+				if _, err := near.Write(words(b[:n])); err != nil {
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return far
 }
 
 // wait gives all that has come out by the time that words are in it; without
