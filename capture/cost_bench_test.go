@@ -7,8 +7,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
-
-	"github.com/sockcap/sockcap/capture/filter"
 )
 
 // BenchmarkPrograms measures how long the programs run for a message, by the
@@ -18,10 +16,7 @@ import (
 //
 //	go test -run '^$' -bench Programs -benchtime 5x -v ./capture
 func BenchmarkPrograms(b *testing.B) {
-	for _, set := range []Options{
-		{Hooks: hooksFentry}, {Hooks: hooksKprobe},
-		{Hooks: hooksTracepoint}, {Hooks: hooksTracepoint, Senders: "exact"},
-	} {
+	for _, set := range measuredWays() {
 		for _, text := range []string{"", "/run/nobody/is.here", "src comm nobody", "comm nobody"} {
 			name := set.Hooks + set.Senders + "/" + text
 			if text == "" {
@@ -33,15 +28,7 @@ func BenchmarkPrograms(b *testing.B) {
 }
 
 func programsCost(b *testing.B, o Options, text string) {
-	var err error
-	if o.Filter, err = filter.Parse(text, filter.Lookup{}); err != nil {
-		b.Fatal(err)
-	}
-	if s, err := Start(b.Context(), o); err != nil {
-		b.Skip(err)
-	} else {
-		s.Close()
-	}
+	filterBy(b, &o, text)
 	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
 	if err != nil {
 		b.Skip(err)
