@@ -2,11 +2,11 @@ package capture
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/snapshot"
 )
@@ -67,21 +67,28 @@ func (s *Session) lookAgain() error {
 func (s *Session) whereNamesLead() string {
 	var b strings.Builder
 	b.WriteString("at:") // never empty
-	for _, name := range s.paths.names {
-		appendFile(&b, name)
-	}
-	s.filter.expr.EachPath(func(t *filter.Path) {
-		names, _ := filepath.Glob(t.Glob()) // the one error is a pattern's
-		for _, name := range names[:min(len(names), maxAppear)] {
-			appendFile(&b, name)
+	for _, root := range s.paths.roots {
+		for _, name := range s.paths.names {
+			appendFile(&b, root, name)
 		}
-	})
+		s.filter.expr.EachPath(func(t *filter.Path) {
+			names, _ := root.Glob(t.Glob()) // the one error is a pattern's
+			for _, name := range names[:min(len(names), maxAppear)] {
+				appendFile(&b, root, name)
+			}
+		})
+	}
 	return b.String()
 }
 
-func appendFile(b *strings.Builder, name string) {
-	var st syscall.Stat_t
-	if strings.HasPrefix(name, "@") || syscall.Stat(name, &st) != nil {
+func appendFile(b *strings.Builder, root *container.Root, name string) {
+	var st *syscall.Stat_t
+	if !strings.HasPrefix(name, "@") {
+		if info, err := root.Stat(name); err == nil {
+			st, _ = info.Sys().(*syscall.Stat_t)
+		}
+	}
+	if st == nil {
 		b.WriteString(" -")
 		return
 	}

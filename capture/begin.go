@@ -58,19 +58,19 @@ func (s *Session) lookAround(take func(snapshot.Options) (*snapshot.Snapshot, er
 	}
 	b := &beginning{at: bootTime(), found: make(chan *surroundings, 1), end: make(chan struct{}), arrivals: newArrivals()}
 	s.begin, s.looking = b, b
-	names, expr, ahead := s.paths.names, s.filter.expr, s.options.LookAhead
+	names, expr, host, ahead := s.paths.names, s.filter.expr, s.options.Host, s.options.LookAhead
 	go func() {
-		found := surround(take, b.end, names, expr)
+		found := surround(take, b.end, names, expr, host)
 		if ahead {
-			found.lookAhead(b.end)
+			found.lookAhead(b.end, host)
 		}
 		b.found <- found
 		close(b.found)
 	}()
 }
 
-func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-chan struct{}, names []string, expr *filter.Expr) *surroundings {
-	found, err := take(snapshot.Options{Holders: true, Names: true, MaxSockets: maxSockets, End: end})
+func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-chan struct{}, names []string, expr *filter.Expr, host *container.Root) *surroundings {
+	found, err := take(snapshot.Options{Holders: true, Names: true, MaxSockets: maxSockets, End: end, Host: host})
 	a := &surroundings{files: make(map[*filter.Path]*snapshot.Files)}
 	if err != nil {
 		a.beginning.Err = err
@@ -82,15 +82,15 @@ func surround(take func(snapshot.Options) (*snapshot.Snapshot, error), end <-cha
 	for i, name := range names {
 		patterns[i] = snapshot.Literal(name)
 	}
-	a.chosen = snapshot.FindFiles(patterns...)
-	expr.EachPath(func(p *filter.Path) { a.files[p] = snapshot.FindFiles(p.Glob()) })
+	a.chosen = snapshot.FindFiles(host, patterns...)
+	expr.EachPath(func(p *filter.Path) { a.files[p] = snapshot.FindFiles(host, p.Glob()) })
 	return a
 }
 
 // lookAhead looks at all that hold sockets, as far as as many are remembered.
-func (a *surroundings) lookAhead(end <-chan struct{}) {
+func (a *surroundings) lookAhead(end <-chan struct{}, host *container.Root) {
 	a.holders = make(map[uint32]*process)
-	names := container.NewNames()
+	names := container.NewNames(host)
 	for i := range a.links {
 		for _, s := range []*snapshot.Socket{a.links[i].Client, a.links[i].Server} {
 			if s == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/snapshot"
 	"github.com/sockcap/sockcap/pcapng"
@@ -31,6 +32,11 @@ type Options struct {
 	Family      *Family  // keep only what a process and its descendants say and hear; nil: all
 	IncludeSelf bool     // keep what this process itself sends and does
 	NoSnapshot  bool     // do not look for sockets that are older than the capture, which else are told of; a Family has none
+
+	// Host is where else paths and the state of container engines are looked up:
+	// the host's file system, for who runs in a container; nil: nowhere. It is
+	// the caller's, for as long as the capture runs.
+	Host *container.Root
 
 	LookAhead bool // look at the processes that hold older sockets before Begun is called, not when one is a peer: who may not look later
 
@@ -143,10 +149,10 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	}
 	s := &Session{
 		ctx: ctx, progs: progs, ring: ring, options: o,
-		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths),
-		filter: newExprFilter(o.Filter),
+		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths, o.Host),
+		filter: newExprFilter(o.Filter, o.Host),
 		self:   o.self(),
-		clock:  newClock(), sockets: newSockets(), processes: newProcesses(),
+		clock:  newClock(), sockets: newSockets(), processes: newProcesses(o.Host),
 		unread: newGenerations[uint64, *reading](maxUnread),
 	}
 	if progs.filter.names() && progs.filter.keep != nil {

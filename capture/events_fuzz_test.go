@@ -121,7 +121,7 @@ func FuzzEvents(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, story []byte) {
 		s := newTestSession()
-		s.filter, s.passed = newExprFilter(nil), newPassages()
+		s.filter, s.passed = newExprFilter(nil, nil), newPassages()
 		s.processes.look = func(uint32) *process { return nil }
 		s.progs = &programs{coll: &ebpf.Collection{}}
 		s.units.passed = s.passed.with

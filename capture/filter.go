@@ -2,6 +2,7 @@ package capture
 
 import (
 	"github.com/sockcap/sockcap/bpf"
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/pcapng"
 )
@@ -15,10 +16,10 @@ type exprFilter struct {
 	ends  *[2]*socket // of the packet that is looked at: its sender and receiver
 }
 
-func newExprFilter(e *filter.Expr) exprFilter {
+func newExprFilter(e *filter.Expr, host *container.Root) exprFilter {
 	f := exprFilter{expr: e, files: make(map[*filter.Path]*pathFilter), ends: new([2]*socket)}
 	e.EachPath(func(t *filter.Path) {
-		f.files[t] = newPathFilter(filter.Paths{}, nil)
+		f.files[t] = newPathFilter(filter.Paths{}, nil, host)
 		f.files[t].glob = t.Glob()
 	})
 	f.at = func(t *filter.Path) bool {

@@ -16,7 +16,7 @@ func TestLookAhead(t *testing.T) {
 	pid := uint32(os.Getpid())
 	self := &snapshot.Socket{Holders: []snapshot.Holder{{Process: &snapshot.Process{PID: pid}}}}
 	a := &surroundings{links: []snapshot.Link{{Client: self, Server: self}, {Server: &snapshot.Socket{}}}}
-	a.lookAhead(nil)
+	a.lookAhead(nil, nil)
 	if len(a.holders) != 1 || a.holders[pid] == nil {
 		t.Fatalf("%+v, want one, of %d", a.holders, pid)
 	}
@@ -25,7 +25,7 @@ func TestLookAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	looks := 0
-	p := newProcesses()
+	p := newProcesses(nil)
 	p.look = func(uint32) *process { looks++; return nil }
 	p.foresee(a.holders)
 	p.foresee(map[uint32]*process{1: nil})
@@ -38,7 +38,7 @@ func TestLookAhead(t *testing.T) {
 	}
 	ended := make(chan struct{})
 	close(ended)
-	a.lookAhead(ended)
+	a.lookAhead(ended, nil)
 	if len(a.holders) != 0 {
 		t.Errorf("%+v after the end", a.holders)
 	}

@@ -28,7 +28,7 @@ func newLifeBench(t *testing.T, expr string) *lifeBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Session{sockets: newSockets(), processes: noProcesses(), paths: newPathFilter(filter.Paths{}, nil), filter: newExprFilter(e)}
+	s := &Session{sockets: newSockets(), processes: noProcesses(), paths: newPathFilter(filter.Paths{}, nil, nil), filter: newExprFilter(e, nil)}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.unread = newGenerations[uint64, *reading](maxUnread)
 	s.units = newAssembler(s.sockets, 1<<32-1, bootTime, s.release)

@@ -53,7 +53,7 @@ func takeFD(t *testing.T, pid, fd int) int {
 // TestListenerKnown: /proc is believed of who was started in time; else who
 // listened is who was told of then, if it had that pid; at a name of that file.
 func TestListenerKnown(t *testing.T) {
-	ps, sockets := newProcesses(), newSockets()
+	ps, sockets := newProcesses(nil), newSockets()
 	s := &Session{processes: ps, sockets: sockets}
 	started := false
 	ps.started = func(uint32) time.Duration {

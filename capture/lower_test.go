@@ -39,7 +39,7 @@ var eventComms = []string{"curl", "cupsd", "kworker/7:0", "a-name-of-15-cs", "an
 // someEvent is an event of values that expressions ask for, and others.
 func someEvent(r *rand.Rand, o *Options, k *kernelFilter) *kernelEvent {
 	e := &kernelEvent{session: &Session{
-		paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(o.Filter), sockets: newSockets(), processes: newProcesses(),
+		paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths, nil), filter: newExprFilter(o.Filter, nil), sockets: newSockets(), processes: newProcesses(nil),
 	}}
 	e.session.sockets.comm = func(pid uint32) string { return eventComms[pid%5] }
 	e.session.processes.started = func(uint32) time.Duration { return 1 }

@@ -35,7 +35,7 @@ func newOlderBench(t *testing.T, o Options, expr string) *olderBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Session{sockets: newSockets(), processes: noProcesses(), options: o, paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths), filter: newExprFilter(e), progs: &programs{}}
+	s := &Session{sockets: newSockets(), processes: noProcesses(), options: o, paths: newPathFilter(filter.NewPaths(o.Paths), o.Paths, nil), filter: newExprFilter(e, nil), progs: &programs{}}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.unread = newGenerations[uint64, *reading](maxUnread)
 	s.units = newAssembler(s.sockets, 1<<32-1, bootTime, s.release)
@@ -91,7 +91,7 @@ func (b *olderBench) found(all ...*snapshot.Socket) {
 	b.t.Helper()
 	b.begin.found <- surround(func(snapshot.Options) (*snapshot.Snapshot, error) {
 		return &snapshot.Snapshot{Sockets: all}, nil
-	}, nil, b.paths.names, b.filter.expr)
+	}, nil, b.paths.names, b.filter.expr, nil)
 	b.joins()
 }
 
@@ -397,7 +397,7 @@ func TestOlderNamesOnly(t *testing.T) {
 	}
 	b.begin.found <- surround(func(snapshot.Options) (*snapshot.Snapshot, error) {
 		return &snapshot.Snapshot{Sockets: all, NoDiag: errors.New("no")}, nil
-	}, nil, nil, nil)
+	}, nil, nil, nil, nil)
 	b.joins()
 	b.want("snapshot 101>0  unknown 0 [0] connected", "snapshot 102>0 /s server 0 [0] connected", "snapshot 103>0 /s server 0 [0] listening")
 	b.socket(1, 0, 101, pcapng.Stream, "")
@@ -412,7 +412,7 @@ func TestOlderNothing(t *testing.T) {
 	b.socket(1, 0, 101, pcapng.Stream, "")
 	b.socket(2, 1, 102, pcapng.Stream, "/s")
 	b.data(pcapng.Stream, 1, 2, 7)
-	b.begin.found <- surround(func(snapshot.Options) (*snapshot.Snapshot, error) { return nil, errors.New("no") }, nil, nil, nil)
+	b.begin.found <- surround(func(snapshot.Options) (*snapshot.Snapshot, error) { return nil, errors.New("no") }, nil, nil, nil, nil)
 	b.joins()
 	b.want("data 101>102 /s client 1 [9999]")
 	if len(b.begun) != 1 || b.begun[0].Err == nil {

@@ -163,7 +163,7 @@ func TestOrderDrop(t *testing.T) {
 // newTestSession is a session without a kernel side.
 func newTestSession(names ...string) *Session {
 	s := &Session{
-		paths: newPathFilter(filter.NewPaths(names), names), sockets: newSockets(), processes: noProcesses(),
+		paths: newPathFilter(filter.NewPaths(names), names, nil), sockets: newSockets(), processes: noProcesses(),
 		unread: newGenerations[uint64, *reading](10),
 	}
 	s.sockets.comm = func(uint32) string { return "" }
@@ -173,7 +173,7 @@ func newTestSession(names ...string) *Session {
 
 // noProcesses is of a machine on which nothing runs.
 func noProcesses() *processes {
-	t := newProcesses()
+	t := newProcesses(nil)
 	t.started = func(uint32) time.Duration { return 0 }
 	return t
 }
@@ -231,7 +231,7 @@ func TestFilterAccounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.filter = newExprFilter(e)
+	s.filter = newExprFilter(e, nil)
 	lost := 0
 	sends := func(at, offset int, text string) {
 		s.take(&bpf.Event{Kind: bpf.KindData, Payload: []byte(text), Data: bpf.Data{

@@ -3,13 +3,13 @@ package capture
 import (
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/capture/filter"
 )
 
@@ -18,6 +18,7 @@ import (
 // too, or else by name.
 type pathFilter struct {
 	paths filter.Paths
+	roots []*container.Root
 	names []string // of files; may not exist yet
 	glob  string   // of more of them, or empty
 	files *generations[socketFile, verdict]
@@ -33,8 +34,10 @@ type socketFile struct {
 // maxBelow bounds how many files of a directory are looked at.
 const maxBelow = 65536
 
-func newPathFilter(paths filter.Paths, names []string) *pathFilter {
-	return &pathFilter{paths: paths, names: names, files: newGenerations[socketFile, verdict](maxSockets)}
+// newPathFilter looks names up in our own file system, and in the host's, unless
+// that is nil.
+func newPathFilter(paths filter.Paths, names []string, host *container.Root) *pathFilter {
+	return &pathFilter{paths: paths, names: names, roots: container.Roots(host), files: newGenerations[socketFile, verdict](maxSockets)}
 }
 
 // keeps decides once for each socket, when something is sent on it.
@@ -61,19 +64,23 @@ func (f *pathFilter) same(s *socket) bool {
 	v, ok := f.files.get(file)
 	if !ok {
 		v = drop
-		names := f.names
-		if f.glob != "" {
-			names, _ = filepath.Glob(f.glob) // the one error is a pattern's
-		}
-		for _, name := range names {
-			if !strings.HasPrefix(name, "@") && file.isAt(name) {
-				v = keep
-				break
-			}
+		if slices.ContainsFunc(f.roots, func(root *container.Root) bool { return f.leadTo(root, file) }) {
+			v = keep
 		}
 		f.files.put(file, v)
 	}
 	return v == keep
+}
+
+// leadTo reports whether one of the names leads to a file.
+func (f *pathFilter) leadTo(root *container.Root, file socketFile) bool {
+	names := f.names
+	if f.glob != "" {
+		names, _ = root.Glob(f.glob) // the one error is a pattern's
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name, "@") && file.isAt(root, name)
+	})
 }
 
 // forgetOthers forgets the files that were not chosen, to look at them again.
@@ -84,19 +91,19 @@ func (f *pathFilter) forgetOthers() {
 }
 
 // isAt reports whether the file is what name leads to, or lies below that.
-func (f socketFile) isAt(name string) bool {
-	info, err := os.Stat(name)
+func (f socketFile) isAt(root *container.Root, name string) bool {
+	info, err := root.Stat(name)
 	if err != nil {
 		return false
 	}
 	if !info.IsDir() {
 		return f.is(info)
 	}
-	if dir, err := filepath.EvalSymlinks(name); err == nil && filter.NewPaths([]string{dir}).Match(f.path) {
+	if dir, err := root.Resolve(name); err == nil && filter.NewPaths([]string{dir}).Match(f.path) {
 		return true
 	}
 	found, left := false, maxBelow
-	filepath.WalkDir(name+"/", func(_ string, d fs.DirEntry, err error) error {
+	root.WalkDir(name+"/", func(_ string, d fs.DirEntry, err error) error {
 		if left--; left < 0 {
 			return fs.SkipAll
 		}

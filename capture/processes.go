@@ -41,11 +41,11 @@ type processes struct {
 	started func(pid uint32) time.Duration // and when it was started, 0 likewise
 }
 
-func newProcesses() *processes {
+func newProcesses(host *container.Root) *processes {
 	p := &processes{
 		told:    newGenerations[processKey, *process](maxProcesses),
 		running: newGenerations[uint32, *process](maxProcesses),
-		names:   container.NewNames(),
+		names:   container.NewNames(host),
 		last:    &process{},
 		started: snapshot.Started,
 	}

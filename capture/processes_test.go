@@ -28,7 +28,7 @@ func toldOf(pid, number uint32, exe, group string) *bpf.Process {
 
 func TestProcessesTold(t *testing.T) {
 	id := strings.Repeat("0123456789abcdef", 4)
-	ps := newProcesses()
+	ps := newProcesses(nil)
 	inner := toldOf(7, 2, "/bin/cat", "/system.slice/docker-"+id+".scope")
 	inner.OwnPid, inner.Pidns = 1, initialPIDNS+1
 	ps.tell(toldOf(7, 1, "/bin/sh", "/system.slice/a.service"))
@@ -54,7 +54,7 @@ func TestProcessesTold(t *testing.T) {
 // TestProcessesSince: who has a pid now is who had it only if it was started
 // before.
 func TestProcessesSince(t *testing.T) {
-	ps := newProcesses()
+	ps := newProcesses(nil)
 	started, looks := map[uint32]time.Duration{5: 100}, 0
 	ps.started = func(pid uint32) time.Duration { return started[pid] }
 	ps.look = func(pid uint32) *process {
@@ -88,7 +88,7 @@ func TestProcessesSince(t *testing.T) {
 // those that may be remembered, and of those that are asked for none is
 // forgotten.
 func TestProcessesBounded(t *testing.T) {
-	ps := newProcesses()
+	ps := newProcesses(nil)
 	ps.tell(toldOf(1, 1, "/sbin/init", "/init.scope"))
 	for i := range uint32(5 * maxProcesses) {
 		ps.tell(toldOf(2+i%30000, 2+i, "/bin/"+fmt.Sprint(i), "/"+fmt.Sprint(i)))
@@ -103,7 +103,7 @@ func TestProcessesBounded(t *testing.T) {
 
 // TestIdentifyAllocates: naming the ends of a packet allocates nothing.
 func TestIdentifyAllocates(t *testing.T) {
-	s := &Session{processes: newProcesses()}
+	s := &Session{processes: newProcesses(nil)}
 	s.processes.tell(toldOf(7, 1, "/bin/a", "/a.service"))
 	s.processes.tell(toldOf(8, 2, "/bin/b", "/b.service"))
 	from, to := &socket{}, &socket{user: processKey{8, 2}}
@@ -125,7 +125,7 @@ func BenchmarkTold(b *testing.B) {
 		told[i] = toldOf(uint32(i), 0, "/usr/lib/postgresql/15/bin/postgres", "/system.slice/docker-"+id+".scope")
 		told[i].Args = []byte(fmt.Sprintf("postgres: 15/main: user database 127.0.0.1(%d) idle", i))
 	}
-	ps := newProcesses()
+	ps := newProcesses(nil)
 	before := heap()
 	b.ReportAllocs()
 	for i := range b.N {

@@ -195,7 +195,7 @@ func TestReadingsReused(t *testing.T) {
 // nothing, also if its reader's names have no place.
 func TestTakeAllocates(t *testing.T) {
 	s := newTestSession()
-	s.filter = newExprFilter(nil)
+	s.filter = newExprFilter(nil, nil)
 	records, readers := [2][]byte{smallRecord(1), smallRecord(2)}, [2]string{"dockerd", "docker"}
 	var e bpf.Event
 	n := uint64(0)

@@ -57,7 +57,7 @@ func ringTo(b *testing.B, do func(*pcapng.Packet) error, first ...bpf.Event) {
 			b.Fatal(err)
 		}
 	}
-	s.filter = newExprFilter((*filter.Expr)(nil))
+	s.filter = newExprFilter((*filter.Expr)(nil), nil)
 	records := [2][]byte{smallRecord(1), smallRecord(2)}
 	var e bpf.Event
 	n, written := uint64(0), 0

@@ -3,11 +3,8 @@ package container
 import (
 	"encoding/json"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Names finds out what engines call their containers, by the files in which
@@ -15,9 +12,9 @@ import (
 // and CRI-O with Kubernetes' annotations, podman's. Rootless engines keep theirs
 // in a user's home, where nobody looks. A Names is for one goroutine.
 type Names struct {
-	root  string // below which the files are
+	roots []*Root // below which the files are, each in turn
 	now   func() time.Time
-	known map[string]entry // by id
+	known map[string]found // by id
 }
 
 // Name is what an engine calls a container; what is unknown is empty.
@@ -26,8 +23,8 @@ type Name struct {
 	Pod  string // NAMESPACE/NAME
 }
 
-// entry is a name that was found, or that was not.
-type entry struct {
+// found is a name that was found, or that was not.
+type found struct {
 	name  Name
 	again time.Time // when to look once more; zero: never
 }
@@ -40,11 +37,12 @@ const (
 	maxName  = 255     // bytes of a name
 )
 
-// NewNames returns a Names of this machine.
-func NewNames() *Names { return newNames("/", time.Now) }
+// NewNames returns a Names of this machine, which looks for files in our own
+// file system, then in the host's, unless that is nil.
+func NewNames(host *Root) *Names { return newNames(Roots(host), time.Now) }
 
-func newNames(root string, now func() time.Time) *Names {
-	return &Names{root: root, now: now, known: make(map[string]entry)}
+func newNames(roots []*Root, now func() time.Time) *Names {
+	return &Names{roots: roots, now: now, known: make(map[string]found)}
 }
 
 // Of names the container of a group.
@@ -70,7 +68,7 @@ func (n *Names) of(g Group) Name {
 	if len(n.known) >= maxKnown {
 		clear(n.known)
 	}
-	if e = (entry{name: n.find(g.Container)}); e.name == (Name{}) {
+	if e = (found{name: n.find(g.Container)}); e.name == (Name{}) {
 		e.again = n.now().Add(retry)
 	}
 	n.known[g.Container] = e
@@ -79,38 +77,44 @@ func (n *Names) of(g Group) Name {
 
 // find looks where each engine keeps what it knows of a container.
 func (n *Names) find(id string) Name {
-	for _, look := range []func(string) Name{n.docker, n.annotated, n.stored} {
-		if name := look(id); name != (Name{}) {
-			return Name{cut(name.Name), cut(name.Pod)}
+	for _, root := range n.roots {
+		s := state{root}
+		for _, look := range []func(string) Name{s.docker, s.annotated, s.stored} {
+			if name := look(id); name != (Name{}) {
+				return Name{cut(name.Name), cut(name.Pod)}
+			}
 		}
 	}
 	return Name{}
 }
 
+// state is the files in which engines keep what they know.
+type state struct{ root *Root }
+
 func cut(name string) string { return name[:min(len(name), maxName)] }
 
 // docker: Name is "/web"; cri-dockerd adds labels.
-func (n *Names) docker(id string) Name {
+func (s state) docker(id string) Name {
 	var daemon struct {
 		DataRoot string `json:"data-root"`
 	}
 	dir := "/var/lib/docker"
-	if n.read("/etc/docker/daemon.json", &daemon) && filepath.IsAbs(daemon.DataRoot) {
+	if s.read("/etc/docker/daemon.json", &daemon) && filepath.IsAbs(daemon.DataRoot) {
 		dir = daemon.DataRoot
 	}
-	var state struct {
+	var config struct {
 		Name   string
 		Config struct{ Labels map[string]string }
 	}
-	if !n.read(filepath.Join(dir, "containers", id, "config.v2.json"), &state) {
+	if !s.read(filepath.Join(dir, "containers", id, "config.v2.json"), &config) {
 		return Name{}
 	}
-	labels := state.Config.Labels
+	labels := config.Config.Labels
 	name := Name{Pod: pod(labels["io.kubernetes.pod.namespace"], labels["io.kubernetes.pod.name"])}
 	if name.Name = labels["io.kubernetes.container.name"]; name.Name != "" && name.Pod != "" {
 		return name
 	}
-	if name.Name = state.Name; len(name.Name) > 1 && name.Name[0] == '/' {
+	if name.Name = config.Name; len(name.Name) > 1 && name.Name[0] == '/' {
 		name.Name = name.Name[1:]
 	}
 	return name
@@ -118,17 +122,18 @@ func (n *Names) docker(id string) Name {
 
 // annotated: the file by which a container is started has annotations: of
 // containerd's, or CRI-O's, or nerdctl's.
-func (n *Names) annotated(id string) Name {
-	files, _ := filepath.Glob(filepath.Join(n.root, "run/containerd/io.containerd.runtime.v2.task/*", id, "config.json"))
-	for i, f := range files {
-		files[i], _ = filepath.Rel(n.root, f)
+func (s state) annotated(id string) Name {
+	var files []string
+	for _, dir := range []string{"/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd"} {
+		some, _ := s.root.Glob(filepath.Join(dir, "io.containerd.runtime.v2.task/*", id, "config.json")) // the one error is a pattern's
+		files = append(files, some...)
 	}
-	for _, dir := range []string{"run/containers", "var/lib/containers"} {
+	for _, dir := range []string{"/run/containers", "/var/lib/containers"} {
 		files = append(files, filepath.Join(dir, "storage/overlay-containers", id, "userdata/config.json"))
 	}
 	for _, file := range files {
 		var spec struct{ Annotations map[string]string }
-		if !n.read(file, &spec) {
+		if !s.read(file, &spec) {
 			continue
 		}
 		first := func(keys ...string) string {
@@ -152,18 +157,19 @@ func (n *Names) annotated(id string) Name {
 }
 
 // stored: podman's, and CRI-O's again, in a list of all.
-func (n *Names) stored(id string) Name {
+func (s state) stored(id string) Name {
 	for _, file := range []string{
-		"var/lib/containers/storage/overlay-containers/containers.json",
-		"var/lib/containers/storage/overlay-containers/volatile-containers.json",
-		"run/containers/storage/overlay-containers/volatile-containers.json",
-		"var/lib/containers/storage/vfs-containers/containers.json",
+		"/var/lib/containers/storage/overlay-containers/containers.json",
+		"/var/lib/containers/storage/overlay-containers/volatile-containers.json",
+		"/run/containers/storage/overlay-containers/volatile-containers.json",
+		"/var/lib/containers/storage/vfs-containers/containers.json",
+		"/var/lib/containers/storage/vfs-containers/volatile-containers.json",
 	} {
 		var all []struct {
 			ID    string
 			Names []string
 		}
-		if !n.read(file, &all) {
+		if !s.read(file, &all) {
 			continue
 		}
 		for _, c := range all {
@@ -182,10 +188,9 @@ func pod(namespace, name string) string {
 	return namespace + "/" + name
 }
 
-// read decodes a file below root. It reports whether there is one that can be.
-func (n *Names) read(file string, into any) bool {
-	// Whatever stands there, opening it must not block.
-	f, err := os.OpenFile(filepath.Join(n.root, file), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+// read decodes a file. It reports whether there is one that can be.
+func (s state) read(file string, into any) bool {
+	f, err := s.root.OpenFile(file)
 	if err != nil {
 		return false
 	}

@@ -27,6 +27,17 @@ func tree(t *testing.T, files map[string]string) string {
 	return root
 }
 
+// opened is a folder as the only root.
+func opened(t *testing.T, dir string) []*Root {
+	t.Helper()
+	r, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.dir.Close() })
+	return []*Root{r}
+}
+
 // TestNames: the files of each engine, as it writes them.
 func TestNames(t *testing.T) {
 	const tasks = "run/containerd/io.containerd.runtime.v2.task/"
@@ -48,6 +59,9 @@ func TestNames(t *testing.T) {
 		"containerd's pause": {map[string]string{tasks + "k8s.io/" + id + "/config.json": `{"annotations":{"io.kubernetes.cri.container-type":"sandbox",` +
 			`"io.kubernetes.cri.sandbox-name":"web-1","io.kubernetes.cri.sandbox-namespace":"shop"}}`},
 			Name{"", "shop/web-1"}},
+		"k3s": {map[string]string{"run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/" + id + "/config.json": `{"annotations":{` +
+			`"io.kubernetes.cri.container-name":"nginx","io.kubernetes.cri.sandbox-name":"web-1","io.kubernetes.cri.sandbox-namespace":"shop"}}`},
+			Name{"nginx", "shop/web-1"}},
 		"nerdctl": {map[string]string{tasks + "default/" + id + "/config.json": `{"annotations":{"nerdctl/name":"web"}}`},
 			Name{Name: "web"}},
 		"CRI-O": {map[string]string{"run/containers/storage/overlay-containers/" + id + "/userdata/config.json": `{"annotations":{` +
@@ -66,7 +80,7 @@ func TestNames(t *testing.T) {
 		"hostile": {map[string]string{"var/lib/docker/containers/" + id + "/config.v2.json": `{"Name":"/` + strings.Repeat("x", 300) + `"}`},
 			Name{Name: strings.Repeat("x", maxName)}},
 	} {
-		n := newNames(tree(t, c.files), time.Now)
+		n := newNames(opened(t, tree(t, c.files)), time.Now)
 		if got := n.Of(Group{Container: id}); got != c.want {
 			t.Errorf("%s: %+v, want %+v", engine, got, c.want)
 		}
@@ -75,7 +89,7 @@ func TestNames(t *testing.T) {
 
 // TestNamesOfOthers: what has no files to look into.
 func TestNamesOfOthers(t *testing.T) {
-	n := newNames("/nowhere", time.Now)
+	n := newNames(nil, time.Now)
 	for g, want := range map[Group]Name{
 		{}:                                 {},
 		{Container: "web", Named: true}:    {Name: "web"},
@@ -89,13 +103,29 @@ func TestNamesOfOthers(t *testing.T) {
 	}
 }
 
+// TestNamesOfHost: what our own file system does not tell, the host's does.
+func TestNamesOfHost(t *testing.T) {
+	own := tree(t, map[string]string{"var/lib/docker/containers/" + id + "/config.v2.json": `{"Name":"/own"}`})
+	host := tree(t, map[string]string{"var/lib/docker/containers/" + id + "/config.v2.json": `{"Name":"/host"}`,
+		"var/lib/docker/containers/" + other + "/config.v2.json": `{"Name":"/other"}`})
+	n := newNames(append(opened(t, own), opened(t, host)...), time.Now)
+	for id, want := range map[string]string{id: "own", other: "other"} {
+		if got := n.Of(Group{Container: id}); got.Name != want {
+			t.Errorf("%q, want %q", got.Name, want)
+		}
+	}
+	if host := opened(t, host)[0]; len(Roots(host)) != 2 || Roots(host)[1] != host || len(Roots(nil)) != 1 {
+		t.Error("not both roots")
+	}
+}
+
 // TestNamesCached: a name that was found is not looked for again; one that was
 // not is, but not at once; and no more are remembered than may be.
 func TestNamesCached(t *testing.T) {
 	file := "var/lib/docker/containers/" + id + "/config.v2.json"
 	root := tree(t, map[string]string{"var/lib/docker/containers/" + other + "/config.v2.json": `{"Name":"/db"}`})
 	now := time.Unix(0, 0)
-	n := newNames(root, func() time.Time { return now })
+	n := newNames(opened(t, root), func() time.Time { return now })
 	check := func(g Group, want string) {
 		t.Helper()
 		if got := n.Of(g); got.Name != want {
@@ -141,7 +171,7 @@ func TestNamesOddFiles(t *testing.T) {
 		if err := make(filepath.Join(root, dir, "config.v2.json")); err != nil {
 			t.Fatal(err)
 		}
-		if got := newNames(root, time.Now).Of(Group{Container: id}); got != (Name{}) {
+		if got := newNames(opened(t, root), time.Now).Of(Group{Container: id}); got != (Name{}) {
 			t.Errorf("%s: %+v", what, got)
 		}
 	}
@@ -162,7 +192,7 @@ func FuzzNames(f *testing.F) {
 				t.Fatal("no room")
 			}
 		}
-		got := newNames(root, time.Now).Of(Group{Container: id})
+		got := newNames(opened(t, root), time.Now).Of(Group{Container: id})
 		if len(got.Name) > maxName || len(got.Pod) > maxName || !json.Valid(text) && got != (Name{}) {
 			t.Errorf("%q: %+v", text, got)
 		}

@@ -2,12 +2,12 @@ package snapshot
 
 import (
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/capture/container"
 )
 
 // maxBelow bounds how many files of directories are looked at.
@@ -24,26 +24,29 @@ type Files struct {
 type identity struct{ device, inode uint32 }
 
 // FindFiles looks patterns of [filepath.Glob] up: the socket files of these
-// names, and all those below directories of these names. The zero Files, of no
-// or an empty pattern, has none.
-func FindFiles(globs ...string) *Files {
+// names, and all those below directories of these names, in our own file system
+// and the host's, unless that is nil. The zero Files, of no or an empty pattern,
+// has none.
+func FindFiles(host *container.Root, globs ...string) *Files {
 	f := &Files{files: make(map[identity]bool)}
-	left := maxBelow
-	for _, glob := range globs {
-		names, _ := filepath.Glob(glob) // the one error is a pattern's
-		for _, name := range names {
-			f.find(name, &left)
+	for _, root := range container.Roots(host) {
+		left := maxBelow
+		for _, glob := range globs {
+			names, _ := root.Glob(glob) // the one error is a pattern's
+			for _, name := range names {
+				f.find(root, name, &left)
+			}
 		}
 	}
 	return f
 }
 
-func (f *Files) find(name string, left *int) {
-	info, err := os.Stat(name)
+func (f *Files) find(root *container.Root, name string, left *int) {
+	info, err := root.Stat(name)
 	switch {
 	case err != nil:
 	case info.IsDir():
-		f.below(name, left)
+		f.below(root, name, left)
 	default:
 		f.add(info)
 	}
@@ -54,11 +57,11 @@ func Literal(name string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }
 
-func (f *Files) below(name string, left *int) {
-	if dir, err := filepath.EvalSymlinks(name); err == nil {
+func (f *Files) below(root *container.Root, name string, left *int) {
+	if dir, err := root.Resolve(name); err == nil {
 		f.dirs = append(f.dirs, strings.TrimSuffix(dir, "/")+"/")
 	}
-	filepath.WalkDir(name+"/", func(_ string, d fs.DirEntry, err error) error {
+	root.WalkDir(name+"/", func(_ string, d fs.DirEntry, err error) error {
 		if *left--; *left < 0 {
 			return fs.SkipAll
 		}

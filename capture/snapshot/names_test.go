@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -44,7 +45,7 @@ func TestNamesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := &Error{Op: "ask", Name: "sock_diag", Err: unix.EPERM}
-	tk := taker{proc: "/proc", options: Options{Holders: true}, dump: func(namespace, func(*Socket)) error { return refused }}
+	tk := taker{proc: "/proc", containers: container.NewNames(nil), options: Options{Holders: true}, dump: func(namespace, func(*Socket)) error { return refused }}
 	if _, err := tk.take(); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("without names: %v", err)
 	}
@@ -88,7 +89,7 @@ func TestForgedName(t *testing.T) {
 		bound(fmt.Sprintf("%s-%d\n0: 2 0 10000 1 1 %d /run/docker.sock", unique, i, inode))
 	}
 	_, other := bound(unique)
-	tk := taker{proc: "/proc", options: Options{Names: true, MaxSockets: 1 << 20}, dump: func(namespace, func(*Socket)) error { return unix.EPERM }}
+	tk := taker{proc: "/proc", containers: container.NewNames(nil), options: Options{Names: true, MaxSockets: 1 << 20}, dump: func(namespace, func(*Socket)) error { return unix.EPERM }}
 	s, err := tk.take()
 	if err != nil {
 		t.Fatal(err)
@@ -128,11 +129,36 @@ func TestLiteral(t *testing.T) {
 		}
 	}
 	for _, name := range []string{`a*`, `a\`, `[x]`, `x`} {
-		if f := FindFiles(Literal(dir + "/" + name)); len(f.files) != 1 {
+		if f := FindFiles(nil, Literal(dir+"/"+name)); len(f.files) != 1 {
 			t.Errorf("%s: %d files", name, len(f.files))
 		}
 	}
-	if f := FindFiles(dir+"/a*", dir+"/x"); len(f.files) != 4 {
+	if f := FindFiles(nil, dir+"/a*", dir+"/x"); len(f.files) != 4 {
 		t.Errorf("two patterns: %d files", len(f.files))
+	}
+}
+
+// TestFindFilesOfHost: files are looked for in the host's file system too.
+func TestFindFilesOfHost(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/of-host", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := unix.Mknod(dir+"/of-host/"+name, unix.S_IFSOCK|0o600, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, err := container.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for glob, want := range map[string]int{"/of-host/a": 1, "/of-host": 2, "/of-hos[t]/b": 1, "/of-host/c": 0} {
+		if f := FindFiles(host, glob); len(f.files) != want {
+			t.Errorf("%s: %d files, want %d", glob, len(f.files), want)
+		}
+		if f := FindFiles(nil, glob); len(f.files) != 0 {
+			t.Errorf("%s: %d files in our own", glob, len(f.files))
+		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // TestLook: what is told of this process is what it is; of none, nothing.
 func TestLook(t *testing.T) {
 	pid := uint32(os.Getpid())
-	p := Look(pid, container.NewNames())
+	p := Look(pid, container.NewNames(nil))
 	if p == nil {
 		t.Fatal("not found")
 	}
@@ -31,7 +31,7 @@ func TestLook(t *testing.T) {
 		t.Errorf("%+v, started %v, want %s and %q", p, Started(pid), exe, want)
 	}
 	const nobody = 1<<22 + 7 // beyond what a pid may be
-	if p, at := Look(nobody, container.NewNames()), Started(nobody); p != nil || at != 0 {
+	if p, at := Look(nobody, container.NewNames(nil)), Started(nobody); p != nil || at != 0 {
 		t.Errorf("of a pid that nobody has: %+v, %v", p, at)
 	}
 }

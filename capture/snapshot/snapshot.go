@@ -38,6 +38,7 @@ type Options struct {
 	Names      bool            // where sock_diag can't be asked, do with /proc/net/unix: no peers, see NoDiag
 	MaxSockets int             // how many are kept; 0: 1,048,576
 	End        <-chan struct{} // closed: do with what there is so far; nil: never
+	Host       *container.Root // where else the state of container engines is; nil: nowhere
 }
 
 const defaultMaxSockets = 1 << 20
@@ -124,7 +125,7 @@ type Process struct {
 
 // Take looks at the machine. An error is an [*Error].
 func Take(o Options) (*Snapshot, error) {
-	t := taker{proc: "/proc", options: o, dump: dump, containers: container.NewNames()}
+	t := taker{proc: "/proc", options: o, dump: dump, containers: container.NewNames(o.Host)}
 	return t.take()
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -163,7 +164,7 @@ func TestTake(t *testing.T) {
 	}
 	byName := map[string]*Files{}
 	for _, glob := range []string{path, link, dir + "/*in?", dir, log, filepath.Join(dir, "none"), "", filepath.Dir(dir)} {
-		byName[glob] = FindFiles(glob)
+		byName[glob] = FindFiles(nil, glob)
 		if got, want := byName[glob].Has(l), glob != log && glob != "" && !strings.HasSuffix(glob, "none"); got != want {
 			t.Errorf("listener is at %q: %v, want %v", glob, got, want)
 		}
@@ -332,7 +333,7 @@ func TestProcesses(t *testing.T) {
 	write("self/fd/0", "->socket:[7]")
 	write("4294967296/fd/0", "->socket:[7]")
 
-	tk := taker{proc: proc, options: Options{Holders: true, MaxSockets: 2}, dump: func(n namespace, found func(*Socket)) error {
+	tk := taker{proc: proc, containers: container.NewNames(nil), options: Options{Holders: true, MaxSockets: 2}, dump: func(n namespace, found func(*Socket)) error {
 		for _, inode := range []uint64{7, 7, 6, 5} {
 			found(&Socket{Inode: inode, Address: fmt.Sprint(inode)})
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/capture/filter"
 	"github.com/sockcap/sockcap/capture/snapshot"
 )
@@ -27,11 +28,11 @@ func listCommand(h *host) *cobra.Command {
 		Short: shortList,
 		Long:  helpList,
 		RunE: func(c *cobra.Command, args []string) error {
-			chosen, err := chooseSockets(strings.Join(args, " "), &f.values)
+			chosen, err := chooseSockets(strings.Join(args, " "), &f.values, h.root)
 			if err != nil {
 				return wrongUsage(c, err)
 			}
-			s, err := snapshot.Take(snapshot.Options{Holders: true})
+			s, err := snapshot.Take(snapshot.Options{Holders: true, Host: h.root})
 			if err != nil {
 				return err
 			}
@@ -121,8 +122,8 @@ type socketChoice struct {
 }
 
 // chooseSockets makes the choice of an expression and the shorthands beside it.
-// Files are looked up at once.
-func chooseSockets(text string, values *[6][]string) (*socketChoice, error) {
+// Files are looked up at once, in the host's file system too, unless that is nil.
+func chooseSockets(text string, values *[6][]string, root *container.Root) (*socketChoice, error) {
 	expr, err := filter.ParseSockets(text, lookup())
 	if err != nil {
 		return nil, wrongExpression(err, text, "")
@@ -136,7 +137,7 @@ func chooseSockets(text string, values *[6][]string) (*socketChoice, error) {
 		all = append(all, e)
 	}
 	c := &socketChoice{expr: filter.And(all...), files: make(map[*filter.Path]*snapshot.Files)}
-	c.expr.EachPath(func(p *filter.Path) { c.files[p] = snapshot.FindFiles(p.Glob()) })
+	c.expr.EachPath(func(p *filter.Path) { c.files[p] = snapshot.FindFiles(root, p.Glob()) })
 	return c, nil
 }
 

@@ -124,7 +124,7 @@ func fixedSnapshot() *snapshot.Snapshot {
 
 func listed(t *testing.T, s *snapshot.Snapshot, width int, ids bool, expression string) string {
 	t.Helper()
-	chosen, err := chooseSockets(expression, new([6][]string))
+	chosen, err := chooseSockets(expression, new([6][]string), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestListChoice(t *testing.T) {
 		"pid 4000000": 1, "uid 1000": 1, "netns 8": 2, "inode 6": 2, "dgram or seqpacket": 3, "unit": -1, "not /run": 3,
 		"path relative/../name": 1, "path name": 1, "comm worker*": 2, "pid 4199": 2, "cgroup x.service": 5, "uid 0 and seqpacket": 1,
 	} {
-		chosen, err := chooseSockets(expression, new([6][]string))
+		chosen, err := chooseSockets(expression, new([6][]string), nil)
 		if err != nil {
 			if want != -1 {
 				t.Errorf("%s: %v", expression, err)
@@ -197,7 +197,7 @@ func TestListChoice(t *testing.T) {
 			t.Errorf("%s: %d links, want %d", expression, got, want)
 		}
 	}
-	chosen, err := chooseSockets("stream", &[6][]string{1: {"dockerd", "x"}, 2: {"4000000"}})
+	chosen, err := chooseSockets("stream", &[6][]string{1: {"dockerd", "x"}, 2: {"4000000"}}, nil)
 	if err != nil || len(chosenLinks(fixedSnapshot(), chosen)) != 1 {
 		t.Errorf("shorthands: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/capture/container"
 	"github.com/sockcap/sockcap/pcapng"
 )
 
@@ -33,9 +34,10 @@ type host struct {
 	examine  func(context.Context) []capture.Check
 	account  func(uid string) (*user.User, error)
 
-	relinquish bool     // give up rights once a capture has begun
-	owner      *account // of files, nil: who called sudo, or we
-	overrides  bool     // we may make files only by a capability
+	relinquish bool            // give up rights once a capture has begun
+	root       *container.Root // the host's file system, nil: as ours
+	owner      *account        // of files, nil: who called sudo, or we
+	overrides  bool            // we may make files only by a capability
 
 	proc       fs.FS           // /proc, for completions
 	candidates func() []string // hook sets, as capture.Candidates
@@ -81,6 +83,7 @@ func main() {
 		candidates: capture.Candidates,
 		sameSignal: time.Second,
 	}
+	h.root, _ = container.OpenHost() // who may not has none; doctor tells
 	os.Exit(h.main(os.Args[1:]))
 }
 

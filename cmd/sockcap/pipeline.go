@@ -53,12 +53,13 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f.capture.Begun = h.sayBegun
+	f.capture.Host = h.root
 	f.capture.LookAhead = rights != nil && rights.confine
 	var confined error // that rights could not be given up
 	if rights != nil {
 		f.capture.Begun = func(b capture.Beginning) {
 			h.sayBegun(b)
-			if confined = rights.rest(); confined != nil {
+			if confined = rights.rest(h.root); confined != nil {
 				cancel()
 			}
 		}
@@ -93,7 +94,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 		return errors.Join(errRelinquish(err), s.Close(), out.close(nil))
 	}
 	if held != nil { // there are no older sockets
-		if err := rights.rest(); err != nil {
+		if err := rights.rest(h.root); err != nil {
 			return errors.Join(errRelinquish(err), s.Close(), out.close(nil))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/capture/container"
 )
 
 // rights are what a capture goes on with once it has begun: it has attached its
@@ -140,15 +141,16 @@ func (r *rights) relinquish(h *host) error {
 	return nil
 }
 
-// rest gives up what was needed at first, and confines this process.
-func (r *rights) rest() error {
+// rest gives up what was needed at first, and confines this process. It goes on
+// reading the host's files, where it has others itself.
+func (r *rights) rest(host *container.Root) error {
 	if r == nil {
 		return nil
 	}
 	if err := r.toEnd.set(); err != nil || !r.confine {
 		return err
 	}
-	rules := []landlock.Rule{landlock.RODirs("/")}
+	rules := []landlock.Rule{landlock.RODirs("/", host.Name())}
 	if r.dir != "" {
 		rules = append(rules, landlock.RWDirs(r.dir))
 	}

@@ -235,7 +235,7 @@ func givesUp(args []string) int {
 	dir, other := args[0], args[1]
 	kept, _ := capture.Kept()
 	r := &rights{who: &account{uid: sudoer, gid: sudoer}, toEnd: capabilities(kept), dir: dir, confine: true}
-	if err := errors.Join(r.relinquish(testHost()), r.rest()); err != nil {
+	if err := errors.Join(r.relinquish(testHost()), r.rest(nil)); err != nil {
 		fmt.Println(err)
 		return 1
 	}

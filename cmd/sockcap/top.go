@@ -87,6 +87,7 @@ func (f *topFlags) options(c *cobra.Command, args []string) (capture.Options, er
 func (h *host) top(ctx context.Context, f *topFlags, o capture.Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	o.Host = h.root
 	s, err := h.start(ctx, o)
 	if err != nil {
 		return err
