@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,27 +21,57 @@ type Root struct {
 	dir *os.File // O_PATH
 }
 
-// hostRoot is the root of the first process, which is the host's for whoever
-// shares its pid namespace.
-const hostRoot = "/proc/1/root"
-
 // OpenHost opens the host's file system, with nil for a process that has the
-// same root, and so is in no container. It needs the host's pid namespace,
-// SYS_PTRACE, and a security module that does not keep it from the first
-// process, as AppArmor's profile for containers does. What is opened stays open
-// to who gives these up later.
+// same root, and so is in no container. It is the root of the first process, or
+// where that is closed even to root, of the one nearest to it that this process
+// descends from, as of what has started the container. It needs the host's pid
+// namespace, SYS_PTRACE, and a security module that does not keep it from these
+// processes, as AppArmor's profile for containers does. What is opened stays
+// open to who gives these up later.
 func OpenHost() (*Root, error) {
-	var own, host unix.Stat_t
+	var own unix.Stat_t
 	if err := unix.Stat("/", &own); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: "/", Err: err}
 	}
-	if err := unix.Stat(hostRoot, &host); err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: hostRoot, Err: err}
+	var first error
+	for _, pid := range slices.Backward(ancestors()) {
+		name := fmt.Sprintf("/proc/%d/root", pid)
+		var host unix.Stat_t
+		switch err := unix.Stat(name, &host); {
+		case err != nil && first == nil:
+			first = &fs.PathError{Op: "stat", Path: name, Err: err}
+		case err != nil:
+		case own.Dev == host.Dev && own.Ino == host.Ino:
+			return nil, nil
+		default:
+			return OpenRoot(name)
+		}
 	}
-	if own.Dev == host.Dev && own.Ino == host.Ino {
-		return nil, nil
+	return nil, first
+}
+
+// maxAncestors is how many there may be, far more than there are: their numbers
+// are read one by one, and may be used again meanwhile.
+const maxAncestors = 1024
+
+// ancestors are the processes that this one descends from, the first of all
+// last, as far as they are shown; empty in a pid namespace of its own.
+func ancestors() []int {
+	var all []int
+	for pid := os.Getppid(); pid > 0 && len(all) < maxAncestors; pid = parentOf(pid) {
+		all = append(all, pid)
 	}
-	return OpenRoot(hostRoot)
+	return all
+}
+
+// parentOf is the parent of a process, 0 if there is none.
+func parentOf(pid int) (parent int) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %1s %d", new(string), &parent) // 0 if that is not there
+	return parent
 }
 
 // OpenRoot opens a directory as a root.

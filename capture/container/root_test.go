@@ -1,12 +1,17 @@
 package container
 
 import (
+	"errors"
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRoot: names are looked up below a root as they are below that of a
@@ -75,6 +80,46 @@ func TestRoot(t *testing.T) {
 	}
 	if info, err := os.Stat(r.Name() + "/run/s"); err != nil || !os.SameFile(info, want) {
 		t.Errorf("by %s: %v", r.Name(), err)
+	}
+}
+
+// TestOpenHost: the host's file system is that of those from whom a process
+// descends that has another one itself; else there is none besides our own.
+func TestOpenHost(t *testing.T) {
+	if dir := os.Getenv("SOCKCAP_INSIDE"); dir != "" {
+		lookOut(t, dir)
+		return
+	}
+	if r, err := OpenHost(); r != nil || err != nil {
+		t.Errorf("%v, %v: our own root is the host's", r, err)
+	}
+	if all := ancestors(); len(all) == 0 || all[0] != os.Getppid() || all[len(all)-1] != 1 {
+		t.Errorf("ancestors %d, want from %d to 1", all, os.Getppid())
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestOpenHost$")
+	cmd.Env = append(os.Environ(), "SOCKCAP_INSIDE="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("inside: %v\n%s", err, out)
+	}
+}
+
+// lookOut moves into a directory, as into a container with the host's pids, and
+// looks for itself from there.
+func lookOut(t *testing.T, dir string) {
+	if err := errors.Join(os.Mkdir(dir+"/proc", 0o755), unix.Mount("/proc", dir+"/proc", "", unix.MS_BIND, ""),
+		unix.Chroot(dir), os.Chdir("/")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenHost()
+	if err != nil || r == nil {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Errorf("%s is to be seen without", dir)
+	}
+	if _, err := r.Stat(dir + "/proc"); err != nil {
+		t.Error(err)
 	}
 }
 
