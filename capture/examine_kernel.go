@@ -23,7 +23,7 @@ func checkLockdown() Check {
 	case err != nil:
 		c.Verdict, c.Found = Unknown, "can't be told: "+err.Error()
 		if !isMounted("/sys/kernel/security", unix.SECURITYFS_MAGIC) {
-			c.Cure = "mount -t securityfs securityfs /sys/kernel/security"
+			c.Cure = cure("docker run -v /sys/kernel/security:/sys/kernel/security:ro", "mount -t securityfs securityfs /sys/kernel/security")
 		} else {
 			c.Verdict, c.Found = Fine, "this kernel has none"
 		}
@@ -88,8 +88,7 @@ func checkRing() Check {
 	case errors.Is(err, unix.ENOMEM):
 		c.Cure = "a smaller one: -B 8192 is 8 MiB; or give the container more memory"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		c.Cause += ": the system call bpf is refused, by seccomp (as in a container) or a security module"
-		c.Cure = "docker run --privileged; journalctl -k tells what a security module refuses"
+		c.Cause, c.Cure = errNoBPF.Error(), callCure()
 	case errors.Is(err, unix.EINVAL), errors.Is(err, ebpf.ErrNotSupported):
 		c.Cure = "a kernel from 5.8 on"
 	}
@@ -103,7 +102,7 @@ func checkTracefs() Check {
 	if err != nil {
 		c.Verdict, c.Found = Refused, "not mounted"
 		c.Cause = err.Error() + "; without it connect, accept and close are not seen, and each allocation in the kernel is slower"
-		c.Cure = "mount -t tracefs tracefs /sys/kernel/tracing"
+		c.Cure = cure("docker run -v /sys/kernel/tracing:/sys/kernel/tracing:ro", "mount -t tracefs tracefs /sys/kernel/tracing")
 		return c
 	}
 	c.Found = dir
@@ -128,8 +127,8 @@ func checkTracepoints() Check {
 	case isParanoid(err):
 		c.Cause, c.Cure = paranoidCause(), paranoidCure
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		c.Cause += ": the system call perf_event_open is refused, by seccomp (as in a container) or a security module"
-		c.Cure = "docker run --privileged; journalctl -k tells what a security module refuses"
+		c.Cause += ": the system call perf_event_open" + refusedCall
+		c.Cure = callCure()
 	}
 	return c
 }

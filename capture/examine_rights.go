@@ -103,7 +103,7 @@ func checkPIDs() Check {
 	case ns != fmt.Sprintf("pid:[%d]", initialPIDNS):
 		c.Verdict, c.Found = Refused, "a container's"
 		c.Cause = "the kernel's programs see the host's pids, which would mean other processes here"
-		c.Cure = "docker run --pid=host --privileged; in Kubernetes hostPID: true"
+		c.Cure = "docker run --pid=host; in Kubernetes hostPID: true"
 	}
 	return c
 }
@@ -111,10 +111,14 @@ func checkPIDs() Check {
 // checkMemlock: before v5.11 maps count as locked memory.
 func checkMemlock() Check {
 	c := Check{Name: "locked memory", Verdict: Fine, Found: "no limit that matters"}
+	if refusesBPF() {
+		c.Verdict, c.Found = Unknown, "can't be told: "+errNoBPF.Error()
+		return c
+	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		c.Verdict, c.Found = Refused, "RLIMIT_MEMLOCK can't be raised"
 		c.Cause = "this kernel counts the buffer as locked memory: " + err.Error()
-		c.Cure = "run as root, or grant it cap_sys_resource; or before it: ulimit -l unlimited"
+		c.Cure = cure("docker run --ulimit memlock=-1", "run as root, or grant it cap_sys_resource; or before it: ulimit -l unlimited")
 	}
 	return c
 }
@@ -142,7 +146,7 @@ func checkProcesses() []Check {
 	if n := s.Hidden.Processes; n > 0 {
 		others.Verdict, others.Found = Refused, fmt.Sprintf("%d of other users are hidden", n)
 		others.Cause = "who holds their sockets, and what program they run, is told only once they say something"
-		others.Cure = "run as root, or grant it cap_sys_ptrace"
+		others.Cure = cure("docker run --cap-add SYS_PTRACE", "run as root, or grant it cap_sys_ptrace")
 	}
 	if how := hidePID(); how != "" && lacking(unix.CAP_SYS_PTRACE) != "" {
 		others.Verdict, others.Found = Refused, "those of other users are hidden"
@@ -152,9 +156,9 @@ func checkProcesses() []Check {
 	if n := s.Hidden.Namespaces; n > 0 {
 		spaces.Verdict, spaces.Found = Refused, fmt.Sprintf("the sockets in %d others, as of containers, are hidden", n)
 		spaces.Cause = "those that are older than a capture are not known until something is said there"
-		spaces.Cure = "run as root, or grant it cap_sys_admin"
+		spaces.Cure = cure("docker run --cap-add SYS_ADMIN, which is given up once they are known", "run as root, or grant it cap_sys_admin")
 	}
-	return []Check{diag, others, spaces}
+	return []Check{diag, others, spaces, checkHostFiles()}
 }
 
 // hidePID is the option of /proc that hides processes, empty if there is none.

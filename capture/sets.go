@@ -23,6 +23,9 @@ func attachBest(o *Options) (*programs, error) {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != fmt.Sprintf("pid:[%d]", initialPIDNS) {
 		return nil, &Error{Op: "capture", Hint: "run it in the host's (docker run --pid=host)", Err: errors.New("not in the initial pid namespace")}
 	}
+	if refusesBPF() {
+		return nil, &Error{Op: "capture", Hint: callCure(), Err: errNoBPF}
+	}
 	types := btf.NewCache()
 	read := make(chan error)
 	go func() {
@@ -122,7 +125,7 @@ func hint(refused []error) string {
 	if lacking(needed[:]...) != "" {
 		return grant()
 	}
-	return "needs capability SYS_ADMIN to mount tracefs; under lockdown use -i tracepoint"
+	return cure("docker run -v /sys/kernel/tracing:/sys/kernel/tracing:ro", "needs capability SYS_ADMIN to mount tracefs; under lockdown use -i tracepoint")
 }
 
 // attachSet attaches one hook set and calibrates it.

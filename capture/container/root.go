@@ -88,6 +88,14 @@ func OpenRoot(name string) (*Root, error) {
 	return r, nil
 }
 
+// Close closes it, with nil too.
+func (r *Root) Close() error {
+	if r == nil {
+		return nil
+	}
+	return r.dir.Close()
+}
+
 // Roots are this process's own root and the host's, unless that is nil.
 func Roots(host *Root) []*Root {
 	if host == nil {
