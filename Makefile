@@ -65,6 +65,7 @@ test:
 	$(MAKE) test-generated
 	$(MAKE) lint
 	$(MAKE) test-host
+	$(MAKE) test-image
 	$(MAKE) test-wireshark
 	$(MAKE) test-vm
 	$(MAKE) fuzz-short
@@ -78,6 +79,16 @@ test-generated:
 test-host:
 	.ci/install test
 	go test -count=1 -p 1 -timeout 30m $(as_root) ./...
+
+# image: the container image, sockcap, with podman, buildah or docker: make image image_flags='-e docker arm64'
+image:
+	cmd/sockcap/package/image/build $(image_flags)
+
+# test-image: the container image, built and run, and the Kubernetes manifests
+test-image: build
+	.ci/install image
+	$(if $(filter 0,$(shell id -u)),,sudo -E) cmd/sockcap/package/image/check
+	cd cmd/sockcap/package/kubernetes && go test -count=1 ./...
 
 # test-wireshark: the dissector in other versions; in one: make test-wireshark-sid
 test-wireshark:
@@ -138,5 +149,5 @@ fuzz_time := 10m
 fuzz:
 	.ci/fuzz $(fuzz_time)
 
-.PHONY: help build install demo record generate format lint test test-generated test-host \
+.PHONY: help build install image test-image demo record generate format lint test test-generated test-host \
 	test-wireshark test-vm test-harness bench soak fuzz fuzz-short
