@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sockcap/sockcap/capture/snapshot"
 )
@@ -41,7 +42,9 @@ func (h *host) sayHidden(s *snapshot.Snapshot, links []snapshot.Link) {
 	if s.Truncated {
 		h.say("warning: ", "there are more than %s, which is as many as are looked at", count(uint64(len(s.Sockets)), "socket"))
 	}
+	var lacks []string
 	if n := s.Hidden.Namespaces; n > 0 {
+		lacks = append(lacks, "cap_sys_admin")
 		h.say("", "hidden are the sockets of %s", count(uint64(n), "other network namespace"))
 	}
 	without := 0
@@ -53,11 +56,12 @@ func (h *host) sayHidden(s *snapshot.Snapshot, links []snapshot.Link) {
 		}
 	}
 	if s.Hidden.Processes > 0 && without > 0 {
+		lacks = append(lacks, "cap_sys_ptrace")
 		h.say("", "hidden are %s of other users, who may hold the %s without a process",
 			countOf(uint64(s.Hidden.Processes), "process", "processes"), count(uint64(without), "socket"))
 	}
-	if s.Hidden.Namespaces > 0 || s.Hidden.Processes > 0 && without > 0 {
-		h.say("hint: ", "run as root")
+	if len(lacks) > 0 {
+		h.say("hint: ", "run as root, or grant it %s", strings.Join(lacks, ","))
 	}
 }
 

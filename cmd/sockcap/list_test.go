@@ -291,8 +291,8 @@ func TestListHidden(t *testing.T) {
 	}{
 		{snapshot.Hidden{}, false, false, ""},
 		{snapshot.Hidden{Processes: 7}, false, true, ""},
-		{snapshot.Hidden{Processes: 7}, false, false, "sockcap: hidden are 7 processes of other users, who may hold the 1 socket without a process\nsockcap: hint: run as root\n"},
-		{snapshot.Hidden{Processes: 1, Namespaces: 2}, false, true, "sockcap: hidden are the sockets of 2 other network namespaces\nsockcap: hint: run as root\n"},
+		{snapshot.Hidden{Processes: 7}, false, false, "sockcap: hidden are 7 processes of other users, who may hold the 1 socket without a process\nsockcap: hint: run as root, or grant it cap_sys_ptrace\n"},
+		{snapshot.Hidden{Processes: 1, Namespaces: 2}, false, true, "sockcap: hidden are the sockets of 2 other network namespaces\nsockcap: hint: run as root, or grant it cap_sys_admin\n"},
 		{snapshot.Hidden{}, true, false, "sockcap: warning: there are more than 1 socket, which is as many as are looked at\n"},
 	} {
 		socket := &snapshot.Socket{Inode: 1, Type: pcapng.Stream, State: snapshot.Listening}
@@ -341,7 +341,8 @@ func TestListAsUser(t *testing.T) {
 	if d := cmp.Diff(want, stdout); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if !strings.HasPrefix(stderr, "sockcap: hidden are ") || !strings.HasSuffix(stderr, " of other users, who may hold the 1 socket without a process\nsockcap: hint: run as root\n") {
+	if !strings.HasPrefix(stderr, "sockcap: hidden are ") || !strings.HasSuffix(stderr, "cap_sys_ptrace\n") ||
+		!strings.Contains(stderr, " of other users, who may hold the 1 socket without a process\nsockcap: hint: run as root, or grant it ") {
 		t.Errorf("stderr %q", stderr)
 	}
 	if _, stderr := run([]string{}, "pid", "1"); stderr != "" {
