@@ -101,12 +101,14 @@ func (q *queue) WritePacket(p *pcapng.Packet) error {
 		told.DropCount += q.lost
 		p = &told
 	}
-	if err := q.write(func() error { return q.w.WritePacket(p) }); err != nil {
+	return q.write(func() error {
+		err := q.w.WritePacket(p)
+		if err == nil {
+			q.packets++
+			q.lost = 0
+		}
 		return err
-	}
-	q.lost = 0
-	q.packets++
-	return nil
+	})
 }
 
 // WriteStats has statistics sent.

@@ -39,6 +39,26 @@ func TestOneHost(t *testing.T) {
 	}
 }
 
+// TestLongSections: what is as long as several messages becomes several, of
+// which each knows how many packets came before.
+func TestLongSections(t *testing.T) {
+	const count = 4099
+	c := servers(t, 1, "")
+	a := addressOf(t, c, "CAPTURE")
+	p := publisher(t, stream.PublishOptions{Address: a, Linger: time.Hour}, "a")
+	for n := range count {
+		write(t, p, packet("a", n))
+	}
+	if got := closed(t, p); got.Stored != count || got.Messages < 2 {
+		t.Errorf("%+v, want several messages", got)
+	}
+	r, all := stored(t, a, nil)
+	wholeCaptures(t, r, all, []string{"a"}, count)
+	if got := r.Counts(); got.Missing+got.Unreadable != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestManyHosts: 20 hosts at once, and a merged capture in the order of time.
 func TestManyHosts(t *testing.T) {
 	const count = 401
