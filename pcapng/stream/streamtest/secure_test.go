@@ -78,12 +78,16 @@ authorization { user: me, password: "a b@c" }`, path("server.pem"), path("server
 // TestCredentials: a credentials file says who we are, and what it lets us do is
 // all that is needed.
 func TestCredentials(t *testing.T) {
-	config, creds := operator(t)
+	config, host, reader := operator(t)
 	c := servers(t, 1, config)
-	file := filepath.Join(t.TempDir(), "user.creds")
-	if err := os.WriteFile(file, creds, 0o600); err != nil {
-		t.Fatal(err)
+	save := func(name string, creds []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, creds, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
+	file := save("host.creds", host)
 	a := addressOf(t, c, "CAPTURE?creds="+file)
 	p := publisher(t, stream.PublishOptions{Address: a}, "web-1.example.org")
 	if err := os.Remove(file); err != nil { // a capture may not be able to read it again
@@ -97,16 +101,18 @@ func TestCredentials(t *testing.T) {
 	if got := closed(t, p); got.Stored != 2 {
 		t.Errorf("%+v", got)
 	}
+	r, all := stored(t, addressOf(t, c, "CAPTURE?creds="+save("reader.creds", reader)), nil)
+	wholeCaptures(t, r, all, []string{"web-1.example.org"}, 2)
 	_, err := stream.Open(t.Context(), stream.ReadOptions{Address: addressOf(t, c, "CAPTURE")})
 	if !errors.Is(err, stream.ErrUnauthorized) {
 		t.Errorf("without credentials: %v", err)
 	}
 }
 
-// operator makes one with an account that has JetStream, and a user in it who may
-// publish as one host. It gives the server's configuration and the user's
-// credentials.
-func operator(t *testing.T) (config string, creds []byte) {
+// operator makes one with an account that has JetStream, and two users in it: one
+// who may publish as one host, and one who may read, as HOSTS.md has it. It gives
+// the server's configuration and their credentials.
+func operator(t *testing.T) (config string, host, reader []byte) {
 	t.Helper()
 	pair := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
 		k, err := create()
@@ -131,24 +137,30 @@ func operator(t *testing.T) (config string, creds []byte) {
 	operator, operatorID := pair(nkeys.CreateOperator)
 	_, systemID := pair(nkeys.CreateAccount)
 	account, accountID := pair(nkeys.CreateAccount)
-	user, userID := pair(nkeys.CreateUser)
 
 	o := jwt.NewOperatorClaims(operatorID)
 	o.SystemAccount = systemID
 	system, ours := jwt.NewAccountClaims(systemID), jwt.NewAccountClaims(accountID)
 	ours.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
-	u := jwt.NewUserClaims(userID)
-	u.Permissions.Pub.Allow = jwt.StringList{"CAPTURE.web-1.example.org", "$JS.API.STREAM.INFO.CAPTURE", "$JS.API.STREAM.CREATE.CAPTURE"}
-	u.Permissions.Sub.Allow = jwt.StringList{"_INBOX.>"}
-	seed, err := user.Seed()
-	if err != nil {
-		t.Fatal(err)
+	creds := func(mayPublish ...string) []byte {
+		user, userID := pair(nkeys.CreateUser)
+		u := jwt.NewUserClaims(userID)
+		u.Permissions.Pub.Allow, u.Permissions.Sub.Allow = mayPublish, jwt.StringList{"_INBOX.>"}
+		seed, err := user.Seed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := jwt.FormatUserConfig(sign(u, account), seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
 	}
-	if creds, err = jwt.FormatUserConfig(sign(u, account), seed); err != nil {
-		t.Fatal(err)
-	}
+	host = creds("CAPTURE.web-1.example.org", "$JS.API.STREAM.INFO.CAPTURE", "$JS.API.STREAM.CREATE.CAPTURE")
+	reader = creds("$JS.API.STREAM.INFO.CAPTURE", "$JS.API.CONSUMER.CREATE.CAPTURE.>", "$JS.API.CONSUMER.INFO.CAPTURE.>",
+		"$JS.API.CONSUMER.MSG.NEXT.CAPTURE.>", "$JS.API.CONSUMER.DELETE.CAPTURE.>")
 	return fmt.Sprintf("operator: %s\nresolver: MEMORY\nresolver_preload: { %s: %s, %s: %s }\n",
-		sign(o, operator), systemID, sign(system, operator), accountID, sign(ours, operator)), creds
+		sign(o, operator), systemID, sign(system, operator), accountID, sign(ours, operator)), host, reader
 }
 
 // authority signs certificates, which are files in dir.
