@@ -392,6 +392,8 @@ func (o *output) close(end *pcapng.Stats) error {
 		errs = append(errs, o.endWriter(end))
 	} else if o.file != nil {
 		errs = append(errs, o.file.close())
+	} else if o.stream != nil {
+		errs = append(errs, o.stream.end(nil))
 	}
 	if o.lines != nil {
 		errs = append(errs, o.lines.Flush())

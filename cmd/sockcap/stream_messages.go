@@ -57,9 +57,16 @@ func (h *host) sayNotice(n stream.Notice) {
 // not all there.
 func (h *host) sayPublished(c stream.PublishCounts) {
 	if c.Lost > 0 {
-		h.say("warning: ", "%s lost: no server took them, and no more could be held", count(c.Lost, "packet"))
+		h.say("warning: ", "%s", lostWords(c.Lost))
 	}
 }
+
+func lostWords(n uint64) string {
+	return count(n, "packet") + " lost because no server took what was sent and no more could be held"
+}
+
+// sayWaiting tells why the end takes a while.
+func (h *host) sayWaiting() { h.say("", "waiting for the stream's server to store what is left") }
 
 // sayRead tells what was not as it should be in a stream.
 func (h *host) sayRead(c stream.ReadCounts) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sockcap/sockcap/pcapng"
@@ -13,6 +14,9 @@ import (
 // linger is how long a packet waits for others to share a message with, unless
 // it is to go at once (-U): a stream has a price for each message.
 const linger = 200 * time.Millisecond
+
+// slowEnd is how long it goes without saying that the end waits for a server.
+const slowEnd = time.Second
 
 // streamWriter writes packets to a stream, as if it were a capture file.
 type streamWriter struct {
@@ -54,9 +58,14 @@ func (w *streamWriter) Flush() error { return nil }
 func (w *streamWriter) end(s *pcapng.Stats) error {
 	var errs []error
 	if s != nil {
+		if lost := w.Counts().Lost; lost > 0 {
+			s.Comment = strings.TrimPrefix(s.Comment+", "+lostWords(lost), ", ")
+		}
 		errs = append(errs, w.WriteStats(*s))
 	}
+	slow := time.AfterFunc(slowEnd, w.h.sayWaiting)
 	err := w.Close()
+	slow.Stop()
 	if left := (*stream.Error)(nil); errors.As(err, &left) && errors.Is(err, stream.ErrUndelivered) {
 		err = undeliveredWords(left)
 	}

@@ -15,7 +15,7 @@ import (
 
 // How long a server may take.
 const (
-	connectTime = 5 * time.Second // to let us in
+	connectTime = 2 * time.Second // each, to let us in
 	answerTime  = 5 * time.Second // to answer
 )
 
@@ -41,8 +41,8 @@ type Notice struct {
 }
 
 // dial connects to one of a's servers. Its files are read now, for later they
-// may be out of reach. If they do not answer and retry is set, it goes on trying in the
-// background, and away is why. It fails if a server does not let us in.
+// may be out of reach. If no server answers and retry is set, it goes on trying
+// in the background, and away is why. It fails if one does not let us in.
 func (a Address) dial(retry bool, more ...nats.Option) (nc *nats.Conn, away, err error) {
 	options, err := a.options()
 	if err != nil {
