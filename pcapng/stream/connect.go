@@ -140,9 +140,16 @@ const (
 // keep is how long a stream that we make keeps messages.
 const keep = 24 * time.Hour
 
-// ensure makes the stream if there is none, with as many replicas as there can
-// be up to three, which is told; 0 means that it was there. One that is there
-// stays as it is, and must take the subject.
+// How often, and how far apart, a server is asked for three replicas that
+// belongs to a cluster: one that has just begun does not know all of it yet.
+const (
+	replicaTries = 10
+	replicaPause = 300 * time.Millisecond
+)
+
+// ensure makes the stream if there is none, with three replicas, or one where
+// there are no three servers, which is told; 0 means that it was there. One that
+// is there stays as it is, and must take the subject.
 func ensure(ctx context.Context, js jetstream.JetStream, name, subject string) (replicas int, err error) {
 	s, err := js.Stream(ctx, name)
 	if err == nil {
@@ -156,26 +163,45 @@ func ensure(ctx context.Context, js jetstream.JetStream, name, subject string) (
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, err
 	}
-	for _, replicas := range []int{3, 1} {
-		_, err = js.CreateStream(ctx, jetstream.StreamConfig{
-			Name:        name,
-			Description: "captures of sockcap",
-			Subjects:    []string{name + ".>"},
-			Storage:     jetstream.FileStorage,
-			Replicas:    replicas,
-			MaxAge:      keep,
-		})
-		var refused *jetstream.APIError
+	replicas = 3
+	for try := 1; ; try++ {
+		err = create(ctx, js, name, replicas)
+		refused := new(jetstream.APIError)
 		switch {
 		case err == nil:
 			return replicas, nil
 		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 			return 0, nil // another host was faster
-		case !errors.As(err, &refused):
+		case replicas == 1, !errors.As(err, &refused):
 			return 0, err
-		case refused.ErrorCode != codeNoPeers && refused.ErrorCode != codeResources && refused.ErrorCode != codeOneReplica:
+		}
+		switch refused.ErrorCode {
+		case codeOneReplica:
+			replicas = 1
+		case codeNoPeers, codeResources:
+			if try == replicaTries {
+				replicas = 1
+				continue
+			}
+			select {
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			case <-time.After(replicaPause):
+			}
+		default:
 			return 0, err
 		}
 	}
-	return 0, err
+}
+
+func create(ctx context.Context, js jetstream.JetStream, name string, replicas int) error {
+	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:        name,
+		Description: "captures of sockcap",
+		Subjects:    []string{name + ".>"},
+		Storage:     jetstream.FileStorage,
+		Replicas:    replicas,
+		MaxAge:      keep,
+	})
+	return err
 }

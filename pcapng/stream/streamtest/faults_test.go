@@ -39,19 +39,7 @@ func TestAway(t *testing.T) {
 	}
 	defer r.Close()
 	read := make(chan []*pcapng.Packet, 1)
-	go func() {
-		var all []*pcapng.Packet
-		for p, err := range r.Packets(t.Context()) {
-			if err != nil {
-				t.Error(err)
-				break
-			}
-			if all = append(all, p); len(all) == 2*count {
-				break
-			}
-		}
-		read <- all
-	}()
+	go func() { read <- first(t, r, 2*count) }()
 
 	c.Kill(0)
 	for n := range count {
@@ -130,7 +118,7 @@ func TestUndelivered(t *testing.T) {
 // the way, is sent again and stored once.
 func TestRetryOnce(t *testing.T) {
 	c := servers(t, 1, "")
-	_, js := connection(t, c)
+	js := connection(t, c)
 	between := newProxy(t, c.Hosts())
 	a, err := stream.ParseAddress("nats://" + between.listener.Addr().String() + "/CAPTURE")
 	if err != nil {
@@ -167,7 +155,7 @@ func TestHostileMessages(t *testing.T) {
 		write(t, p, packet("a", n))
 	}
 	waitFor(t, "messages", func() bool { return p.Counts().Stored == count })
-	nc, js := connection(t, c)
+	js := connection(t, c)
 	s, err := js.Stream(t.Context(), "CAPTURE")
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +173,7 @@ func TestHostileMessages(t *testing.T) {
 		{"CAPTURE.b", "0123456789abcdef-2-0", honest.Data}, // b claims to be a
 		{"CAPTURE.a%2e", "0123456789abcdef-3-0", honest.Data},
 		{"CAPTURE.a", "another id", honest.Data},
+		{"CAPTURE.a", "", nil},
 		{"CAPTURE.a", "0123456789abcdef-4-0", make([]byte, 900<<10)},
 	} {
 		var options []jetstream.PublishOpt
@@ -194,12 +183,6 @@ func TestHostileMessages(t *testing.T) {
 		if _, err := js.Publish(t.Context(), m.subject, m.body, options...); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := nc.Publish("CAPTURE.a", nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
 	}
 	write(t, p, packet("a", count))
 	closed(t, p)
@@ -215,7 +198,7 @@ func TestHostileMessages(t *testing.T) {
 // it is.
 func TestForeignStream(t *testing.T) {
 	c := servers(t, 1, "")
-	_, js := connection(t, c)
+	js := connection(t, c)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "CAPTURE", Subjects: []string{"orders.>"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -134,6 +134,23 @@ func stored(t testing.TB, a stream.Address, n *notices) (*stream.Reader, []*pcap
 	return r, all
 }
 
+// first reads so many packets of what comes, in time.
+func first(t testing.TB, r *stream.Reader, count int) (all []*pcapng.Packet) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for p, err := range r.Packets(ctx) {
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if all = append(all, p); len(all) == count {
+			break
+		}
+	}
+	return all
+}
+
 // wholeCaptures compares what was read with packets 0 to count-1 of each host,
 // each once and in its order.
 func wholeCaptures(t testing.TB, r *stream.Reader, all []*pcapng.Packet, hosts []string, count int) {
@@ -165,8 +182,8 @@ func waitFor(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// connection is a plain one of NATS, past all that this package does.
-func connection(t testing.TB, c *streamtest.Cluster) (*nats.Conn, jetstream.JetStream) {
+// connection is a plain one of NATS, past all that package stream does.
+func connection(t testing.TB, c *streamtest.Cluster) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect("nats://"+c.Hosts(), nats.MaxReconnects(-1))
 	if err != nil {
@@ -177,7 +194,7 @@ func connection(t testing.TB, c *streamtest.Cluster) (*nats.Conn, jetstream.JetS
 	if err != nil {
 		t.Fatal(err)
 	}
-	return nc, js
+	return js
 }
 
 // closed closes and wants all stored.

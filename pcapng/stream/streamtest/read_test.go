@@ -1,6 +1,7 @@
 package streamtest_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -24,7 +25,9 @@ func TestLive(t *testing.T) {
 	defer r.Close()
 	n := 1
 	write(t, busy, packet("busy", n))
-	for p, err := range r.Packets(t.Context()) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for p, err := range r.Packets(ctx) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +38,9 @@ func TestLive(t *testing.T) {
 			break
 		}
 		write(t, busy, packet("busy", n)) // one at a time: each has to come before the next is said
+	}
+	if n != 101 {
+		t.Errorf("%d packets have come, want 100", n-1)
 	}
 }
 

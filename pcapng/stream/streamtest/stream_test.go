@@ -145,16 +145,7 @@ func TestLeaderKilled(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	var got []*pcapng.Packet
-	for p, err := range live.Packets(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got = append(got, p); len(got) == count*len(hosts) {
-			break
-		}
-	}
-	wholeCaptures(t, live, got, hosts, count)
+	wholeCaptures(t, live, first(t, live, count*len(hosts)), hosts, count)
 	if err := c.Restart(leader); err != nil {
 		t.Fatal(err)
 	}

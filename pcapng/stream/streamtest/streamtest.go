@@ -115,15 +115,15 @@ func start(dir string, n int, more string) (*Cluster, error) {
 	if more != "" {
 		return c, nil
 	}
-	if err := c.settle(); err != nil {
+	if err := c.settle(n); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// settle waits until the servers take streams.
-func (c *Cluster) settle() error {
+// settle waits until n servers take streams.
+func (c *Cluster) settle(n int) error {
 	nc, err := nats.Connect("nats://" + c.Hosts())
 	if err != nil {
 		return err
@@ -136,10 +136,13 @@ func (c *Cluster) settle() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
-		asking, cancel := context.WithTimeout(ctx, time.Second)
-		_, err := js.AccountInfo(asking)
+		asking, cancel := context.WithTimeout(ctx, time.Second) // before there is a leader, nobody answers
+		_, err := js.CreateStream(asking, jetstream.StreamConfig{Name: "settle", Replicas: n, Storage: jetstream.MemoryStorage})
 		cancel()
-		if err == nil || ctx.Err() != nil {
+		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return js.DeleteStream(ctx, "settle")
+		}
+		if ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(20 * time.Millisecond)
