@@ -25,8 +25,8 @@ import (
 // Once the sockets that are older than the capture are known, Landlock closes
 // all files to writing but those of the directory where files are to come, and
 // the network, but where that is what is written to; unless -z runs commands,
-// which have their own to do. It also
-// takes the sight of other processes' programs, so those are looked at before.
+// which have their own to do. It also takes the sight of other processes'
+// programs, so those are looked at before.
 type rights struct {
 	who     *account // to become; nil: who we are
 	toEnd   capabilities
