@@ -39,6 +39,11 @@ demo: build
 	.ci/install demo
 	./cmd/sockcap/demo/run
 
+# demo-hosts: three hosts to a stream of three servers, of which one is killed
+demo-hosts: build
+	go build -o $(or $(TMPDIR),/tmp)/sockcap-demo-hosts ./cmd/sockcap/demo/hosts
+	$(if $(filter 0,$(shell id -u)),,sudo) $(or $(TMPDIR),/tmp)/sockcap-demo-hosts -sockcap ./sockcap
+
 # record: testdata/capture anew, from real programs that it installs (Debian 12)
 record: build
 	.ci/install record
@@ -149,5 +154,5 @@ fuzz_time := 10m
 fuzz:
 	.ci/fuzz $(fuzz_time)
 
-.PHONY: help build install image test-image demo record generate format lint test test-generated test-host \
+.PHONY: help build install image test-image demo demo-hosts record generate format lint test test-generated test-host \
 	test-wireshark test-vm test-harness bench soak fuzz fuzz-short

@@ -62,6 +62,7 @@ var mayImport = []struct {
 	{"bpf", nil},
 	{"wireshark", nil},
 	{"pcapng", nil},
+	{"pcapng/stream/streamtest", nil},
 	{"pcapng/...", []string{"pcapng"}},
 	{"capture/filter", []string{"pcapng"}},
 	{"capture/container", nil},
@@ -134,6 +135,8 @@ func TestImportRule(t *testing.T) {
 		{"capture", "bpf", false}, {"capture", "capture/filter", false}, {"capture", "wireshark", true}, {"capture", "cmd/sockcap", true},
 		{"capture", "capture/snapshot", false}, {"capture/snapshot", "capture", true}, {"capture/snapshot", "bpf", true},
 		{"bpf", "pcapng", true}, {"pcapng", "bpf", true}, {"wireshark", "pcapng", true}, {"capture/filter", "capture", true},
+		{"pcapng/stream", "pcapng", false}, {"pcapng/stream", "capture", true}, {"pcapng", "pcapng/stream", true},
+		{"pcapng/stream/streamtest", "pcapng/stream", true},
 		{"capture/filter", "pcapng", false}, {"pcapng/raw", "pcapng", false}, {"pcapng", "pcapng/raw", true},
 		{"cmd/sockcap", "bpf", false}, {"cmd/sockcap/demo", "wireshark", false}, {"unheard/of", "pcapng", true},
 	} {
@@ -141,6 +144,26 @@ func TestImportRule(t *testing.T) {
 		if bad := badImports(p); (len(bad) > 0) != c.bad {
 			t.Errorf("%s imports %s: %q", c.importer, c.imported, bad)
 		}
+	}
+}
+
+// TestNetwork: pcapng/stream alone speaks NATS, and the command has no server
+// of it inside, which is for tests and demonstrations.
+func TestNetwork(t *testing.T) {
+	for _, p := range packages(t) {
+		name, _ := inModule(p.ImportPath)
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, "github.com/nats-io/") && !fits(name, "pcapng/stream/...") {
+				t.Errorf("%s imports %s", name, i)
+			}
+		}
+	}
+	out, err := exec.Command("go", "list", "-deps", "./cmd/sockcap").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deps := string(out); !strings.Contains(deps, "github.com/nats-io/nats.go\n") || strings.Contains(deps, "nats-server") {
+		t.Error("go list -deps ./cmd/sockcap: want nats.go, and no nats-server")
 	}
 }
 

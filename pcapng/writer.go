@@ -1,11 +1,13 @@
 package pcapng
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/gopacket/gopacket/layers"
@@ -61,6 +63,7 @@ type Writer struct {
 	last  int64 // time of the latest packet, ns
 	size  int64 // of what was handed on
 	names recent
+	head  []byte // the section header and the first interface
 	err   error
 }
 
@@ -104,7 +107,26 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, errWriting("header", err)
 	}
+	d.head = bytes.Clone(d.buf)
 	return d, nil
+}
+
+// NewSection writes the section header and the first interface again. What
+// follows can be read without what is before it, and is for the first interface
+// alone until AddInterface is told of others again.
+func (w *Writer) NewSection() error {
+	if w.err != nil {
+		return w.err
+	}
+	w.buf = append(w.buf, w.head...)
+	w.hosts = 1
+	return w.flushFull()
+}
+
+// Of reports whether i is described as Options with this Host are.
+func (i Interface) Of(host string) bool {
+	hooks, ok := strings.CutPrefix(i.Description, describe(host, ""))
+	return ok && (hooks == "" || strings.HasPrefix(hooks, " ("))
 }
 
 // describe is what if_description says of a host and a hook set.

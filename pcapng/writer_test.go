@@ -302,3 +302,60 @@ func TestSize(t *testing.T) {
 		t.Errorf("%v; size %d, %d after Close, want %d", err, sizes[100], w.Size(), file.Len())
 	}
 }
+
+// TestNewSection: each section can be read by itself, and all as one file.
+func TestNewSection(t *testing.T) {
+	var b bytes.Buffer
+	w, err := NewWriter(&b, Options{Host: "alpha", Hooks: "fentry", OS: "Linux"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var begins []int
+	for n := range 3 {
+		if n > 0 {
+			if err := w.NewSection(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begins = append(begins, b.Len())
+		for range n {
+			if err := w.WritePacket(&Packet{Time: time.Unix(int64(10-n), 0), Event: EventData, Len: 1, Data: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begins = append(begins, b.Len())
+	for n := range 3 {
+		r, err := NewReader(bytes.NewReader(b.Bytes()[begins[n]:begins[n+1]]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := 0
+		for p, err := range r.Packets() {
+			if err != nil || p.Host != 0 {
+				t.Fatal(p, err)
+			}
+			count++
+		}
+		if all := r.Interfaces(); count != n || len(all) != 1 || !all[0].Of("alpha") || all[0].Of("alph") || all[0].Of("beta") || r.Section().OS != "Linux" {
+			t.Errorf("section %d has %d packets of %+v", n, count, all)
+		}
+	}
+	r, err := NewReader(bytes.NewReader(b.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := time.Time{}
+	for p, err := range r.Packets() {
+		if err != nil || p.Time.Before(last) {
+			t.Fatalf("%v at %v, after %v", err, p.Time, last)
+		}
+		last = p.Time
+	}
+	if len(r.Interfaces()) != 3 {
+		t.Errorf("%d interfaces, want 3", len(r.Interfaces()))
+	}
+}

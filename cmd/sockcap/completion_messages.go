@@ -33,8 +33,11 @@ func addFlagWords(c *cobra.Command) {
 // flagWords is what an option does, by its name among the flags.
 func flagWords(name string) string {
 	return map[string]string{
-		"w":                             "write pcapng to a file, or to -",
-		"r":                             "read a file",
+		"w":                             "write pcapng to a file, to -, or to a stream",
+		"since":                         "of a stream: begin with what was stored since then",
+		"until":                         "of a stream: end with what was stored by then",
+		"host":                          "name of this host in what is written",
+		"r":                             "read a file, or a stream",
 		"linktype":                      "link type of the file that is written",
 		"list-data-link-types":          "list link types",
 		"print":                         "print lines even with -w",

@@ -27,7 +27,11 @@ func TestFlagValues(t *testing.T) {
 			s := pflag.NewFlagSet("", pflag.ContinueOnError)
 			r.define(s)
 			args := []string{"--" + name, v}
-			if name != "format" {
+			switch name {
+			case "format":
+			case "since", "until":
+				args = append(args, "--since", "all", "-r", "nats://host/STREAM")
+			default:
 				args = append(args, "-w", "out")
 			}
 			if err := s.Parse(args); err != nil {

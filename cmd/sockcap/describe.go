@@ -11,9 +11,9 @@ import (
 	"github.com/sockcap/sockcap/pcapng"
 )
 
-// describeHost is what a capture file says of this machine, and of the hook
-// set in use.
-func describeHost(hooks string) pcapng.Options {
+// describeHost is what a capture file says of this machine, by the name of host
+// if that is not empty, and of the hook set in use.
+func describeHost(host, hooks string) pcapng.Options {
 	o := pcapng.Options{Application: "sockcap " + version(), Hooks: hooks}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -21,6 +21,9 @@ func describeHost(hooks string) pcapng.Options {
 		o.Hardware = text(u.Machine[:])
 		o.OS = text(u.Sysname[:]) + " " + text(u.Release[:])
 		o.Host = text(u.Nodename[:])
+	}
+	if host != "" {
+		o.Host = host
 	}
 	return o
 }

@@ -51,6 +51,7 @@ type flags struct {
 	printer  printer
 	command  []string // after --; none: capture all
 	user     string   // -Z, of the command, or of us; empty: see commandUser
+	streams
 }
 
 // raw holds flags as they are parsed, before they are checked together.
@@ -72,6 +73,7 @@ type raw struct {
 	user                                  string
 	rotation                              rawRotation
 	filter                                rawFilter
+	streams                               rawStreams
 }
 
 // define adds every flag to s. A flag has tcpdump's long name where tcpdump
@@ -112,6 +114,7 @@ func (r *raw) define(s *pflag.FlagSet) {
 	s.StringVarP(&r.user, "Z", "Z", "", "")
 	r.rotation.define(s)
 	r.filter.define(s)
+	r.streams.define(s)
 	s.BoolVarP(&r.help, "help", "h", false, "")
 	s.BoolVarP(&r.version, "version", "V", false, "")
 	for _, f := range []struct{ name, letter string }{
@@ -134,7 +137,7 @@ const (
 func (r *raw) flags(s *pflag.FlagSet, args []string) (*flags, error) {
 	f := &flags{list: r.list, listLink: r.listLink, flush: r.lines || r.packets}
 	for _, check := range []func(*pflag.FlagSet, *flags) error{
-		r.setCapture, r.setInput, r.setPrinter, r.setOutput, r.setLinkType, r.setRotation,
+		r.setCapture, r.setInput, r.setPrinter, r.setOutput, r.setLinkType, r.setRotation, r.setStreams,
 	} {
 		if err := check(s, f); err != nil {
 			return nil, err

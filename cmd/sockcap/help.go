@@ -20,6 +20,10 @@ Output
                     an object a line); pcapng is -w
   --output FILE     print to FILE; --print: print, though there is -w
   -l, -U            flush each line, each packet, at once
+Many hosts
+  -w, -r nats://HOST/STREAM   publish a capture, as --host NAME; read those of
+                    all hosts: live, or from --since 1h (a time, all), --until
+                    now; tls:// encrypts, ?creds=FILE says who
 Rotation and stop
   -C SIZE           next file, FILE1, after SIZE million bytes; or 7k, 7m, 7g
   -G SECONDS        next file after SECONDS; strftime(3) makes its name of FILE

@@ -60,7 +60,7 @@ func TestJSON(t *testing.T) {
 	}
 	for i := range packets {
 		p := &packets[i]
-		line := appendJSON(nil, p)
+		line := appendJSON(nil, p, "")
 		fields := parseJSON(t, line)
 		got := packetOf(t, fields)
 		if d := cmp.Diff(*p, got, cmpopts.EquateEmpty(), cmpopts.EquateApproxTime(0)); d != "" {
@@ -266,9 +266,9 @@ func named[T interface {
 // TestJSONDocument: JSON.md has the keys that there are, and no others.
 func TestJSONDocument(t *testing.T) {
 	p := fullPacket()
-	printed := parseJSON(t, appendJSON(nil, &p))
+	printed := parseJSON(t, appendJSON(nil, &p, "web-1"))
 	p.Data = []byte("text")
-	maps.Copy(printed, parseJSON(t, appendJSON(nil, &p)))
+	maps.Copy(printed, parseJSON(t, appendJSON(nil, &p, "")))
 	expectDocumented(t, "# sockcap --json", printed, "fd.name_raw", "holder.comm_raw", "cmdline_raw")
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sockcap/sockcap/capture"
 	"github.com/sockcap/sockcap/pcapng"
+	"github.com/sockcap/sockcap/pcapng/stream/streamtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens: look at the difference")
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 			}
 			os.Exit(testHost().main(os.Args[1:]))
 		},
+		streamtest.ServerName: func() { os.Exit(streamtest.Main()) },
+
 		"sockets":   func() { os.Exit(withSockets(os.Args[1:])) },
 		holdName:    func() { os.Exit(hold(os.Args[1:])) },
 		probeName:   func() { os.Exit(probe(os.Args[1:])) },
@@ -234,6 +237,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus,
 			"mode":   scriptMode,
+			"nats":   scriptNATS,
 		},
 	})
 }
@@ -253,6 +257,17 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if want, err := strconv.Atoi(args[0]); err != nil || got != want {
 		ts.Fatalf("%v: status %d, want %s", args[1:], got, args[0])
 	}
+}
+
+// scriptNATS is "nats": a server, at $NATS, until the script ends.
+func scriptNATS(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: nats")
+	}
+	c, err := streamtest.Start(ts.MkAbs("."), 1, "")
+	ts.Check(err)
+	ts.Defer(c.Close)
+	ts.Setenv("NATS", "nats://"+c.Hosts())
 }
 
 // scriptMode is "mode PERMISSIONS UID FILE".

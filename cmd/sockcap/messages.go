@@ -381,7 +381,7 @@ func hintOf(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "whoever reads it has stopped reading"
 	}
-	return ""
+	return streamHint(err)
 }
 
 // sayListening is the banner: packets are captured from now on.

@@ -23,6 +23,7 @@ const maxDelay = 20 * time.Millisecond
 type output struct {
 	mu     sync.Mutex
 	file   *destination  // -w, or nil
+	stream *streamWriter // -w, if that is a stream, or nil
 	text   *destination  // or nil
 	link   int           // type of file
 	writer packetWriter  // to file
@@ -82,7 +83,12 @@ func openOutput(ctx context.Context, h *host, f *flags, began time.Time) (*outpu
 		clock: func(*pcapng.Packet) time.Time { return h.now() },
 	}
 	o.pr.times.zone = h.zone
-	if f.write != "" {
+	if f.stream != nil {
+		var err error
+		if o.stream, err = openStreamWriter(ctx, h, f); err != nil {
+			return nil, err
+		}
+	} else if f.write != "" {
 		name := o.names.current()
 		if err := checkRotation(f.rotation, name); err != nil {
 			return nil, err
@@ -195,6 +201,9 @@ func (o *output) abandon() {
 	for _, d := range o.destinations() {
 		d.abandon()
 	}
+	if o.stream != nil {
+		o.stream.Close()
+	}
 }
 
 // begin empties the files and writes what comes before the packets. If failed
@@ -206,11 +215,18 @@ func (o *output) begin(meta pcapng.Options, failed func()) error {
 		if err := d.begin(); err != nil {
 			return err
 		}
-		if failed != nil {
-			if err := d.watch(failed); err != nil {
-				return err
-			}
+	}
+	if failed != nil {
+		if err := o.watch(failed); err != nil {
+			return err
 		}
+	}
+	if o.stream != nil {
+		meta.LinkType = o.link
+		if err := o.stream.Begin(meta); err != nil {
+			return err
+		}
+		o.writer = o.stream
 	}
 	if o.text != nil {
 		o.lines = bufio.NewWriterSize(o.text, 64<<10)
@@ -230,6 +246,20 @@ func (o *output) begin(meta pcapng.Options, failed func()) error {
 		o.lateZip.Stop()
 	}
 	return o.flush()
+}
+
+// watch calls gone when nobody reads what is written, from now on. Begin does it
+// too, where that has not been done.
+func (o *output) watch(gone func()) error {
+	for _, d := range o.destinations() {
+		if d.unwatch != nil {
+			continue
+		}
+		if err := d.watch(gone); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addHosts describes those of hosts, all of a capture file, that a file made
@@ -261,7 +291,7 @@ func (o *output) write(p *pcapng.Packet) error {
 		if err := o.writer.WritePacket(p); err != nil {
 			return err
 		}
-		if p.Event == pcapng.EventData {
+		if p.Event == pcapng.EventData && o.stream == nil {
 			o.unsure.add(o.writer.Size(), o.blocks)
 		}
 	}
@@ -295,6 +325,9 @@ func (o *output) flush() error {
 
 func (o *output) flushLocked() error {
 	err := o.flushBuffers()
+	if o.stream != nil {
+		o.stream.Expedite()
+	}
 	if o.zip != nil && err == nil {
 		if err = o.zip.Flush(); err == nil {
 			o.unsure.clear()
@@ -359,6 +392,8 @@ func (o *output) close(end *pcapng.Stats) error {
 		errs = append(errs, o.endWriter(end))
 	} else if o.file != nil {
 		errs = append(errs, o.file.close())
+	} else if o.stream != nil {
+		errs = append(errs, o.stream.end(nil))
 	}
 	if o.lines != nil {
 		errs = append(errs, o.lines.Flush())

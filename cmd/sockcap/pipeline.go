@@ -28,6 +28,9 @@ func run(ctx context.Context, h *host, f *flags) error {
 	}
 	ctx, stop := h.untilSignal(ctx)
 	defer stop()
+	if f.readStream != nil {
+		return unlessEnded(ctx, readStream(ctx, h, f))
+	}
 	if len(f.read) > 0 {
 		return unlessEnded(ctx, readFiles(ctx, h, f))
 	}
@@ -75,7 +78,7 @@ func captureLive(ctx context.Context, h *host, f *flags, held *command) error {
 		out.echo = newEcho(h.sayEcho)
 		cut = startBreaker(s.Now, func() uint64 { return s.Stats().LostRing }, out, h.sayCut)
 	}
-	if err := out.begin(describeHost(s.Hooks()), cancel); err != nil {
+	if err := out.begin(describeHost(f.host, s.Hooks()), cancel); err != nil {
 		return errors.Join(err, s.Close(), out.close(nil))
 	}
 	h.sayListening(s.Hooks(), f.linkType, f.keep)
@@ -164,7 +167,7 @@ func readFiles(ctx context.Context, h *host, f *flags) error {
 	}
 	c := copier{
 		out: out, limit: f.count, keep: f.keep, filter: filter.NewRecords(f.filter),
-		done: ctx.Done(), from: in, duration: f.limits.duration,
+		done: ctx.Done(), hosts: func() []pcapng.Interface { return in.hosts }, duration: f.limits.duration,
 	}
 	err = errors.Join(c.copy(in.packets()), out.close(nil))
 	h.sayLeftOut(out.leftOut())
@@ -179,11 +182,11 @@ type copier struct {
 	limit    uint64   // of data packets; 0: none
 	keep     int      // bytes of a packet's payload
 	filter   *filter.Records
-	done     <-chan struct{} // ends a file early
-	from     *source         // files, nil for a capture
-	duration time.Duration   // from the first packet of files, 0: any
-	captured atomic.Uint64   // data packets so far
-	bytes    atomic.Uint64   // of their payload
+	done     <-chan struct{}           // ends a file early
+	hosts    func() []pcapng.Interface // of what is read, so far; nil for a capture
+	duration time.Duration             // from the first packet of files, 0: any
+	captured atomic.Uint64             // data packets so far
+	bytes    atomic.Uint64             // of their payload
 }
 
 func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
@@ -198,8 +201,8 @@ func (c *copier) copy(packets iter.Seq2[*pcapng.Packet, error]) error {
 			continue
 		}
 		cutPayload(p, c.keep)
-		if c.from != nil {
-			if err := c.out.addHosts(c.from.hosts); err != nil {
+		if c.hosts != nil {
+			if err := c.out.addHosts(c.hosts()); err != nil {
 				return err
 			}
 			if end.IsZero() {

@@ -12,10 +12,12 @@ import (
 )
 
 // appendJSON appends p as one line with one flat object, as JSON.md specifies
-// it: the fields have the dissector's names, and what is not known is left out.
-func appendJSON(dst []byte, p *pcapng.Packet) []byte {
+// it: the fields have the dissector's names, and what is not known is left out,
+// as is the host where all packets are of one.
+func appendJSON(dst []byte, p *pcapng.Packet, host string) []byte {
 	o := object{append(dst, '{')}
 	o.time("time", p.Time)
+	o.name("host", host)
 	o.word("event", p.Event.String())
 	o.known("type", p.Type.String(), p.Type != 0)
 	o.known("role", p.Role.String(), p.Role != pcapng.RoleUnknown)

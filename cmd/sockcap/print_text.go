@@ -26,7 +26,8 @@ type printer struct {
 	dump    dump   // -A -x -X
 	record  bool   // -xx -XX
 	known   toldCommands
-	scratch []byte // for a record
+	host    func(p *pcapng.Packet) string // whose packet it is; nil: all are of one
+	scratch []byte                        // for a record
 }
 
 // append appends p's text: no line for an event that this format leaves out,
@@ -38,7 +39,7 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 	}
 	switch pr.format {
 	case formatJSON:
-		return appendJSON(dst, p)
+		return appendJSON(dst, p, pr.hostOf(p))
 	case formatString, formatHex, formatHexString:
 		return pr.appendSockdump(dst, p)
 	}
@@ -48,6 +49,14 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 		dst = appendDetails(dst, p, command, pr.verbose > 1) // never colored
 	}
 	return pr.appendDump(dst, p)
+}
+
+// hostOf is the name of the host that p is of, empty if that is no question.
+func (pr *printer) hostOf(p *pcapng.Packet) string {
+	if pr.host == nil {
+		return ""
+	}
+	return pr.host(p)
 }
 
 // shows reports whether events of this kind are printed. The formats of
@@ -80,6 +89,9 @@ func (pr *printer) appendLine(dst []byte, p *pcapng.Packet) []byte {
 		dst = pr.paint(dst, colorFaint)
 		dst = pr.times.append(dst, p.Time)
 		dst = pr.paint(dst, colorNone)
+	}
+	if pr.host != nil {
+		dst = append(appendName(dst, pr.hostOf(p)), ' ')
 	}
 	known, client := p.Role != pcapng.RoleUnknown, p.Role == pcapng.RoleClient
 	dst = pr.appendEnd(dst, &p.Sender, client, known)

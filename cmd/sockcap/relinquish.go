@@ -25,14 +25,16 @@ import (
 //
 // Once the sockets that are older than the capture are known, Landlock closes
 // all files to writing but those of the directory where files are to come, and
-// the network; unless -z runs commands, which have their own to do. It also
-// takes the sight of other processes' programs, so those are looked at before.
+// the network, but where that is what is written to; unless -z runs commands,
+// which have their own to do. It also takes the sight of other processes'
+// programs, so those are looked at before.
 type rights struct {
 	who     *account // to become; nil: who we are
 	toEnd   capabilities
 	atFirst capabilities // besides
 	dir     string       // where files are to come; empty: there are none
 	confine bool         // by Landlock
+	network bool         // which leaves the network open
 }
 
 // nobody is nfsnobody in places; the number is the same.
@@ -79,7 +81,7 @@ func (h *host) rightsFor(f *flags) (*rights, error) {
 	if err != nil || all || !h.relinquish {
 		return nil, err
 	}
-	r := &rights{who: who, confine: f.rotation.command == ""}
+	r := &rights{who: who, confine: f.rotation.command == "", network: f.stream != nil}
 	toEnd, atFirst := capture.Kept()
 	r.toEnd, r.atFirst = capabilities(toEnd), capabilities(atFirst)
 	if len(f.command) > 0 {
@@ -153,6 +155,9 @@ func (r *rights) rest(host *container.Root) error {
 	rules := []landlock.Rule{landlock.RODirs("/", host.Name())}
 	if r.dir != "" {
 		rules = append(rules, landlock.RWDirs(r.dir))
+	}
+	if r.network {
+		return landlock.V5.BestEffort().RestrictPaths(rules...)
 	}
 	return landlock.V5.BestEffort().Restrict(rules...)
 }

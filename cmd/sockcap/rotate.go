@@ -44,6 +44,9 @@ func (o *output) beginWriter() error {
 // endWriter ends the capture file, with what comes after the packets, and
 // closes it.
 func (o *output) endWriter(end *pcapng.Stats) error {
+	if o.stream != nil {
+		return o.stream.end(end)
+	}
 	var errs []error
 	if end != nil {
 		errs = append(errs, o.writer.WriteStats(*end))

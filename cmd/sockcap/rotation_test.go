@@ -134,7 +134,7 @@ func TestRotatedFiles(t *testing.T) {
 			}
 			got = append(got, *p.Clone())
 		}
-		hosts, description := r.Interfaces(), describeHost("tracepoint")
+		hosts, description := r.Interfaces(), describeHost("", "tracepoint")
 		if len(hosts) != 1 || hosts[0].Name != "sockcap" || !strings.HasSuffix(hosts[0].Description, "(tracepoint)") || r.Section().Application != description.Application {
 			t.Errorf("%s: interfaces %+v, section %+v", name, hosts, r.Section())
 		}
