@@ -95,12 +95,15 @@ type written struct {
 	names
 	bytes           []byte // one after the other
 	last, who, ends int    // where in them those begin
+
+	block template // the last plain packet's that had these names
 }
 
 // put makes w what is written of p's names.
 func (w *written) put(p *Packet) {
 	n := &w.names
 	n.of(p)
+	w.block.head = w.block.head[:0]
 	w.bytes = n.appendFirst(w.bytes[:0])
 	w.last = len(w.bytes)
 	w.bytes = n.appendLast(w.bytes)
