@@ -159,6 +159,19 @@ __attribute__((noinline)) int end_file(__u64 address)
 }
 
 /*
+ * The number in the sender of a file that is the i-th of those that are passed,
+ * all ones: unknown. For msg and sender see pass_files. The verifier looks at it
+ * once, not for each of the most files that pass_files may have.
+ */
+__attribute__((noinline)) int passed_number(__u64 msg, __u64 sender, __u64 file,
+					    __u32 i)
+{
+	if (msg)
+		return number_of_file((void *)msg, i, file);
+	return sender ? take_right(sender, file, i) : ~0U;
+}
+
+/*
  * Tells of the files of a list, with their numbers in the sender: msg is what
  * the current task is sending, or sender the number of a socket whose rights
  * are noted; 0: neither. Returns how many there are.
@@ -180,9 +193,7 @@ __attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
 				i * sizeof(file));
 		if (!file)
 			break;
-		number = msg	? number_of_file((void *)msg, i, file) :
-			 sender ? take_right(sender, file, i) :
-				  ~0U;
+		number = passed_number(msg, sender, file, i);
 		if (begin_file(passage, file, i, number))
 			walk_path(file +
 				  bpf_core_field_offset(struct file, f_path));
