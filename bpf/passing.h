@@ -203,6 +203,7 @@ __attribute__((noinline)) int note_rights(__u64 sender, __u64 msg)
 		goto blind;
 	if (!m.control || !m.len)
 		return 0;
+#pragma clang loop unroll_count(4) /* less for the verifier to follow */
 	for (i = 0; i < MAX_PASSED; i++) {
 		number = note_right_at(sender, m.control, m.len, i);
 		if (number == UNREADABLE)
