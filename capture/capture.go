@@ -65,7 +65,8 @@ func (o *Options) self() uint32 {
 	return uint32(os.Getpid())
 }
 
-// Stats counts what a session saw, in packets unless said otherwise.
+// Stats counts what a session saw, in packets unless said otherwise. While
+// Packets runs, Received and Captured may be a few packets behind.
 type Stats struct {
 	Received     uint64 // data packets that the kernel side handed over and Options kept
 	Captured     uint64 // data packets handed out by Packets
@@ -136,6 +137,7 @@ type tally struct{ received, captured uint64 }
 // publishAt is with how many packets the Stats may be behind.
 const publishAt = 64
 
+// publish adds it to the Stats.
 func (s *Session) publish() {
 	s.stats.received.Add(s.tally.received)
 	s.stats.captured.Add(s.tally.captured)
@@ -194,6 +196,7 @@ const pollInterval = 20 * time.Millisecond
 // error comes at most once, as the last pair. Packets may be called once.
 func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 	return func(yield func(*pcapng.Packet, error) bool) {
+		defer s.publish()
 		for done := false; !done; {
 			done = s.ctx.Err() != nil
 			if done {

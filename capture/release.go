@@ -33,8 +33,8 @@ func (s *Session) release(u *unit) {
 	s.losses.carry += dropped
 }
 
-// makePackets makes packets of a unit, of which the first that is kept says that so many
-// units were dropped before it. It gives how many none says.
+// makePackets makes packets of a unit, of which the first that is kept says that
+// so many units were dropped before it. It gives how many none says.
 func (s *Session) makePackets(u *unit, dropped uint64) uint64 {
 	p := s.order.packet()
 	s.fill(p, u)
