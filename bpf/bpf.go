@@ -4,6 +4,7 @@
 package bpf
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -82,12 +83,20 @@ type Knobs struct {
 	NameSeed          uint64 // of NameOf
 }
 
+// Object gives the programs as they were compiled, their knobs not set.
+func Object() (*ebpf.CollectionSpec, error) { return loadSockcap() }
+
 // Load gives the programs with their knobs set, not yet in the kernel.
 func Load(k Knobs) (*ebpf.CollectionSpec, error) {
-	spec, err := loadSockcap()
+	spec, err := Object()
 	if err != nil {
 		return nil, err
 	}
+	return spec, k.Set(spec)
+}
+
+// Set sets the knobs of programs that [Object] gave.
+func (k *Knobs) Set(spec *ebpf.CollectionSpec) error {
 	values := map[string]any{
 		"self_pid":             k.SelfPID,
 		"include_self":         k.IncludeSelf,
@@ -121,7 +130,7 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 	}
 	for name, ranges := range map[string][]Range{"failed_at": k.FailedAt, "alloc_at": k.AllocAt, "release_at": k.ReleaseAt} {
 		if len(ranges) > MaxRanges {
-			return nil, fmt.Errorf("%s: %d ranges, at most %d", name, len(ranges), MaxRanges)
+			return fmt.Errorf("%s: %d ranges, at most %d", name, len(ranges), MaxRanges)
 		}
 		var fixed [MaxRanges]Range
 		copy(fixed[:], ranges)
@@ -130,20 +139,14 @@ func Load(k Knobs) (*ebpf.CollectionSpec, error) {
 	for name, value := range values {
 		v := spec.Variables[name]
 		if v == nil {
-			return nil, fmt.Errorf("no knob %s in the object", name)
+			return fmt.Errorf("no knob %s in the object", name)
 		}
 		if err := v.Set(value); err != nil {
-			return nil, fmt.Errorf("knob %s: %w", name, err)
+			return fmt.Errorf("knob %s: %w", name, err)
 		}
 	}
-	return spec, nil
+	return nil
 }
 
 // Types gives the types of the programs.
-func Types() (*btf.Spec, error) {
-	spec, err := loadSockcap()
-	if err != nil {
-		return nil, err
-	}
-	return spec.Types, nil
-}
+func Types() (*btf.Spec, error) { return btf.LoadSpecFromReader(bytes.NewReader(_SockcapBytes)) }

@@ -15,6 +15,7 @@
  */
 
 #define MAX_PASSED 253 /* SCM_MAX_FD */
+#define SOME_PASSED 16 /* of them, in one loop */
 
 /* include/uapi/linux/magic.h */
 #define NSFS_MAGIC 0x6e736673
@@ -159,19 +160,32 @@ __attribute__((noinline)) int end_file(__u64 address)
 }
 
 /*
- * Tells of the files of a list, with their numbers in the sender: msg is what
- * the current task is sending, or sender the number of a socket whose rights
- * are noted; 0: neither. Returns how many there are.
+ * The number in the sender of a file that is the i-th of those that are passed,
+ * all ones: unknown. For msg and sender see pass_files. The verifier looks at it
+ * once, not for each of the most files that pass_files may have.
  */
-__attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
-					 __u64 msg, __u64 sender)
+__attribute__((noinline)) int passed_number(__u64 msg, __u64 sender, __u64 file,
+					    __u32 i)
+{
+	if (msg)
+		return number_of_file((void *)msg, i, file);
+	return sender ? take_right(sender, file, i) : ~0U;
+}
+
+/*
+ * Tells of some files of a list, from the i-th on. 1: there are no more. See
+ * pass_files, of which the verifier would follow one long loop.
+ */
+__attribute__((noinline)) int pass_some(__u64 passage, __u64 address, __u64 msg,
+					__u64 sender, __u32 i)
 {
 	struct scm_fp_list *list = (void *)address;
-	int i, n = BPF_CORE_READ(list, count);
-	__u32 number;
+	__u32 k, n = BPF_CORE_READ(list, count), number;
 	__u64 file;
 
-	for (i = 0; i < MAX_PASSED && i < n; i++) {
+	for (k = 0; k < SOME_PASSED; k++, i++) {
+		if (i >= n)
+			return 1;
 		file = 0;
 		bpf_probe_read_kernel(
 			&file, sizeof(file),
@@ -179,16 +193,30 @@ __attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
 				bpf_core_field_offset(struct scm_fp_list, fp) +
 				i * sizeof(file));
 		if (!file)
-			break;
-		number = msg	? number_of_file((void *)msg, i, file) :
-			 sender ? take_right(sender, file, i) :
-				  ~0U;
+			return 1;
+		number = passed_number(msg, sender, file, i);
 		if (begin_file(passage, file, i, number))
 			walk_path(file +
 				  bpf_core_field_offset(struct file, f_path));
 		end_file(file);
 	}
-	return n;
+	return 0;
+}
+
+/*
+ * Tells of the files of a list, with their numbers in the sender: msg is what
+ * the current task is sending, or sender the number of a socket whose rights
+ * are noted; 0: neither. Returns how many there are.
+ */
+__attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
+					 __u64 msg, __u64 sender)
+{
+	__u32 i;
+
+	for (i = 0; i < MAX_PASSED; i += SOME_PASSED)
+		if (pass_some(passage, address, msg, sender, i))
+			break;
+	return BPF_CORE_READ((struct scm_fp_list *)address, count);
 }
 
 /* Says which unit a passage belongs to. flags say what of the rest is true. */

@@ -169,29 +169,47 @@ __attribute__((noinline)) int pass_shown(__u64 skb, __u64 unit, __u64 to)
 	return 0;
 }
 
+/*
+ * Notes the i-th descriptor in a sender's control messages, and returns its
+ * number. NO_NUMBER: there is no more, or the call will fail. UNREADABLE: as
+ * number_in. The verifier looks at it once, not for each that note_rights asks
+ * for.
+ */
+__attribute__((noinline)) int note_right_at(__u64 sender, __u64 control,
+					    __u64 len, __u32 i)
+{
+	struct right r = { .sender = sender, .index = i };
+	int number = number_in(control, len, i, 1);
+
+	if (number < 0)
+		return number;
+	r.file = file_at(number);
+	if (!r.file)
+		return NO_NUMBER;
+	note_right(&r, number);
+	return number;
+}
+
 /* A message that a socket is about to send may pass descriptors. */
 __attribute__((noinline)) int note_rights(__u64 sender, __u64 msg)
 {
-	struct right r = { .sender = sender };
 	struct {
 		__u64 control, len; /* of struct user_msghdr */
 	} m;
-	int i, number = UNREADABLE;
+	int i, number;
 	struct writers *w;
 
 	if (bpf_probe_read_user(&m, sizeof(m), (void *)msg + 32))
 		goto blind;
 	if (!m.control || !m.len)
 		return 0;
+#pragma clang loop unroll_count(4) /* less for the verifier to follow */
 	for (i = 0; i < MAX_PASSED; i++) {
-		number = number_in(m.control, m.len, i, 1);
+		number = note_right_at(sender, m.control, m.len, i);
 		if (number == UNREADABLE)
 			goto blind;
-		r.file = number < 0 ? 0 : file_at(number);
-		if (!r.file)
-			break; /* no more, or the call will fail */
-		r.index = i;
-		note_right(&r, number);
+		if (number < 0)
+			break;
 	}
 	return 0;
 blind:

@@ -141,6 +141,7 @@ __attribute__((noinline)) int walk_path(__u64 address)
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) &&
 	    BPF_CORE_READ(dentry, d_parent) != dentry)
 		w->flags = PATH_DELETED;
+#pragma clang loop unroll_count(4) /* less for the verifier to follow */
 	for (i = 0; i < PATH_STEPS; i++)
 		if (walk_step(id))
 			return 0;

@@ -35,13 +35,12 @@ struct {
 
 __u32 next_process;
 
-/* The leader of the current task's thread group: from v5.11 on, no helper. */
+/* The leader of the current task's thread group. */
 static __always_inline void look_at(struct told *now)
 {
 	struct task_struct *leader;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id___5_11,
-				       BPF_FUNC_get_current_task_btf)) {
+	if (walks_typed()) {
 		leader = bpf_get_current_task_btf()->group_leader;
 		now->start = leader->start_boottime;
 		now->execs = leader->self_exec_id;

@@ -207,6 +207,7 @@ __attribute__((noinline)) int is_renewed(__u64 key, __u64 old)
 	struct socket_state *st;
 	int i;
 
+#pragma clang loop unroll_count(4) /* less for the verifier to follow */
 	for (i = 0; i < 64; i++) {
 		st = bpf_map_lookup_elem(&sockets, &key);
 		if (st && st->number != old)
@@ -225,6 +226,7 @@ __attribute__((noinline)) int await_renewal(__u64 key, __u64 old)
 {
 	int i;
 
+#pragma clang loop unroll_count(4)
 	for (i = 0; i < 128; i++)
 		if (is_renewed(key, old))
 			return 1;

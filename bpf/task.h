@@ -95,7 +95,7 @@ static __always_inline bool is_self(void)
 
 /*
  * Where the kernel keeps a file of the current task, 0 if it has no such
- * descriptor. Typed pointers need no helper (v5.11).
+ * descriptor.
  */
 static __always_inline __u64 file_slot(__u64 fd)
 {
@@ -103,8 +103,7 @@ static __always_inline __u64 file_slot(__u64 fd)
 	__u32 most;
 	__u64 slots;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id___5_11,
-				       BPF_FUNC_get_current_task_btf)) {
+	if (walks_typed()) {
 		table = bpf_get_current_task_btf()->files->fdt;
 		most = table->max_fds;
 		slots = (__u64)table->fd;

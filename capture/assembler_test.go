@@ -185,7 +185,7 @@ func TestCanceledEarly(t *testing.T) {
 func TestQueuedTells(t *testing.T) {
 	b := newBench(99)
 	var head bpf.Data
-	b.release = func(u *unit) { head = u.head }
+	b.release = func(u *unit) { head = *u.head }
 	b.pending("a", 7)
 	b.clock += 1234
 	b.tell(b.queued, "a", 0)

@@ -76,7 +76,10 @@ func (p *plan) load(bufferSize int) (*programs, error) {
 
 // spec is the plan's programs, and the filter's in them.
 func (p *plan) spec(bufferSize int) (*ebpf.CollectionSpec, error) {
-	spec, err := bpf.Load(p.knobs)
+	spec, err := p.sym.object()
+	if err == nil {
+		err = p.knobs.Set(spec)
+	}
 	if err != nil {
 		return nil, &Error{Op: "load programs", Err: err}
 	}

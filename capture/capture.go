@@ -71,7 +71,8 @@ func (o *Options) self() uint32 {
 	return uint32(os.Getpid())
 }
 
-// Stats counts what a session saw, in packets unless said otherwise.
+// Stats counts what a session saw, in packets unless said otherwise. While
+// Packets runs, Received and Captured may be a few packets behind.
 type Stats struct {
 	Received     uint64 // data packets that the kernel side handed over and Options kept
 	Captured     uint64 // data packets handed out by Packets
@@ -113,6 +114,7 @@ type Session struct {
 	newest  int64 // boot time of the newest data that was read, taken before its place in the ring
 	until   int64 // boot time up to which all records have been read
 	stats   liveStats
+	tally   tally
 	waiting waiting
 	unread  *generations[uint64, *reading] // by the unit's number
 	losses  losses
@@ -131,6 +133,21 @@ type Session struct {
 // liveStats are the Stats that the session counts itself.
 type liveStats struct {
 	received, captured, filtered, filterFull, lostBytes, orderUnsure, senderUnsure, unconfirmed, self, existing atomic.Uint64
+}
+
+// tally is what was counted of every packet and is not in the Stats yet: to
+// add it there costs as much as a step of the work does, so that is done for
+// many at once.
+type tally struct{ received, captured uint64 }
+
+// publishAt is with how many packets the Stats may be behind.
+const publishAt = 64
+
+// publish adds it to the Stats.
+func (s *Session) publish() {
+	s.stats.received.Add(s.tally.received)
+	s.stats.captured.Add(s.tally.captured)
+	s.tally = tally{}
 }
 
 // Start begins to capture. It needs root, or the capabilities BPF, PERFMON,
@@ -185,6 +202,7 @@ const pollInterval = 20 * time.Millisecond
 // error comes at most once, as the last pair. Packets may be called once.
 func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 	return func(yield func(*pcapng.Packet, error) bool) {
+		defer s.publish()
 		for done := false; !done; {
 			done = s.ctx.Err() != nil
 			if done {
@@ -263,10 +281,14 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 // hand gives the consumer what is due, now that all records up to a boot time
 // have been read.
 func (s *Session) hand(yield func(*pcapng.Packet, error) bool, now int64, all bool) bool {
+	defer s.publish()
 	all = all || s.options.Immediate
 	for p := s.order.next(now, all); p != nil; p = s.order.next(now, all) {
 		if p.Event == pcapng.EventData {
-			s.stats.captured.Add(1)
+			s.tally.captured++
+		}
+		if s.tally.captured >= publishAt {
+			s.publish()
 		}
 		if !yield(p, nil) {
 			return false

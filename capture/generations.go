@@ -6,11 +6,15 @@ type generations[K comparable, V any] struct {
 	limit      int
 	young, old map[K]V
 	era        uint32 // how often what get gave before may have changed
+	added      uint32 // how often what get did not find before may have come
 }
 
 func newGenerations[K comparable, V any](limit int) *generations[K, V] {
 	return &generations[K, V]{limit: limit, young: make(map[K]V), era: 1}
 }
+
+// isEmpty says without a search that nothing will be found.
+func (g *generations[K, V]) isEmpty() bool { return len(g.young) == 0 && len(g.old) == 0 }
 
 func (g *generations[K, V]) get(k K) (V, bool) {
 	if v, ok := g.young[k]; ok {
@@ -28,8 +32,11 @@ func (g *generations[K, V]) put(k K, v V) {
 		g.age()
 	}
 	had := len(g.young)
-	if g.young[k] = v; len(g.young) == had {
+	g.young[k] = v
+	if len(g.young) == had {
 		g.era++
+	} else {
+		g.added++
 	}
 }
 
@@ -56,11 +63,13 @@ func (g *generations[K, V]) remove(k K) {
 }
 
 // shortcut is the way to what is asked for again and again, as the two ends of a
-// connection are: it finds without a search what get found before, unless a
-// change came between.
+// connection are: it knows without a search what get found before, or did not,
+// unless a change came between.
 type shortcut[K comparable, V any] struct {
 	found [64]struct {
-		era   uint32 // of the map, 0: nothing was found
+		era   uint32 // of the map, 0: nothing was asked for
+		added uint32 // of the map
+		known bool
 		key   K
 		value V
 	}
@@ -70,12 +79,10 @@ type shortcut[K comparable, V any] struct {
 // others.
 func (s *shortcut[K, V]) get(g *generations[K, V], k K, hint uint64) (V, bool) {
 	f := &s.found[hint%uint64(len(s.found))]
-	if f.era == g.era && f.key == k {
-		return f.value, true
+	if f.era == g.era && f.key == k && (f.known || f.added == g.added) {
+		return f.value, f.known
 	}
 	v, ok := g.get(k)
-	if ok {
-		f.era, f.key, f.value = g.era, k, v
-	}
+	f.era, f.added, f.known, f.key, f.value = g.era, g.added, ok, k, v
 	return v, ok
 }

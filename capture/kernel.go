@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
@@ -22,12 +23,14 @@ import (
 type symbols struct {
 	ranges map[string][]bpf.Range // compiler's clones (f.isra.0, f.cold) under f
 	types  *btf.Cache             // and its types, which take long to read
+
+	object func() (*ebpf.CollectionSpec, error) // our programs, which do so too
 }
 
 // readSymbols reads the text symbols of /proc/kallsyms that wanted names. An
 // error says that addresses are hidden.
 func readSymbols(r io.Reader, wanted []string) (*symbols, error) {
-	s := &symbols{ranges: make(map[string][]bpf.Range), types: btf.NewCache()}
+	s := &symbols{ranges: make(map[string][]bpf.Range), types: btf.NewCache(), object: bpf.Object}
 	type found struct {
 		name string
 		from uint64

@@ -107,10 +107,14 @@ func someEvent(r *rand.Rand, o *Options, k *kernelFilter) *kernelEvent {
 // shown waiting.
 func (e *kernelEvent) keeps() bool {
 	var p pcapng.Packet
-	u := &unit{head: e.data, from: e.from, to: e.to}
+	u := &unit{head: &e.data, from: e.from, to: e.to}
 	e.session.fill(&p, u)
 	any := false
-	packets(&p, u, func(p *pcapng.Packet) { any = any || e.session.filter.keeps(p, e.from, e.to) })
+	rest := remainder{data: u.data, offset: p.Offset, bytes: u.head.Total}
+	for more := true; more; more = p.More {
+		rest.cut(&p)
+		any = any || e.session.filter.keeps(&p, e.from, e.to)
+	}
 	if e.data.Flags&bpf.DataWaiting != 0 {
 		p.Event, p.Len, p.Reader = pcapng.EventRead, 0, &pcapng.Endpoint{PID: 5, Comm: "curl"}
 		any = any || e.session.filter.keeps(&p, e.from, e.to)

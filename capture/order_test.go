@@ -260,6 +260,7 @@ func TestFilterAccounts(t *testing.T) {
 	if n := s.losses.carry; n != 5 {
 		t.Errorf("%d packets lost for the next one to tell, want 5", n)
 	}
+	s.publish()
 	if n, m := s.stats.filtered.Load(), s.stats.received.Load(); n != 2 || m != 3 {
 		t.Errorf("%d filtered, %d received, want 2 and 3", n, m)
 	}

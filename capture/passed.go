@@ -70,7 +70,7 @@ func (p *passages) learn(e *bpf.Passed, names []byte) {
 // with gives what is passed along with a unit, nil if that is nothing. It is
 // given once.
 func (p *passages) with(unit uint64) *passage {
-	if len(p.units.young) == 0 && len(p.units.old) == 0 {
+	if p.units.isEmpty() {
 		return nil
 	}
 	known, ok := p.units.get(unit)

@@ -153,7 +153,7 @@ func TestCredentials(t *testing.T) {
 		{"asked for, sender unsure", bpf.DataUnsureSender, &passage{cred: &other, asked: true}, &other},
 		{"not asked for, sender unknown", bpf.DataNoSender, &passage{cred: &other}, nil},
 	} {
-		u := unit{passed: c.passed}
+		u := unit{passed: c.passed, head: &bpf.Data{}}
 		u.head.Flags, u.head.Task = c.flags, bpf.Task{Pid: 5, Uid: 6, Gid: 7}
 		var p pcapng.Packet
 		(&Session{}).fillPassed(&p, &u)

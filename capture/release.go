@@ -14,68 +14,84 @@ func (s *Session) release(u *unit) {
 		s.tellEnd(u.life, from, to)
 		return
 	}
-	h := &u.head
 	s.skip(u)
 	if from.connecting != nil || to.connecting != nil {
 		s.connectedBy(u)
 	}
 	from.lost += s.gap(u)
 	dropped := s.losses.before(u)
-	if h.Task.Pid != 0 && h.Task.Pid == s.self {
-		from.skipped += uint64(h.Total)
+	switch {
+	case u.head.Task.Pid != 0 && u.head.Task.Pid == s.self:
 		s.stats.self.Add(1)
-		s.losses.carry += dropped
-		return
-	}
-	if !s.paths.keeps(from) && !s.paths.keeps(to) {
-		from.skipped += uint64(h.Total)
+	case !s.paths.keeps(from) && !s.paths.keeps(to):
 		s.stats.filtered.Add(1)
-		s.losses.carry += dropped
+	default:
+		s.losses.carry += s.makePackets(u, dropped)
 		return
 	}
+	from.skipped += uint64(u.head.Total)
+	s.losses.carry += dropped
+}
+
+// makePackets makes packets of a unit, of which the first that is kept says that
+// so many units were dropped before it. It gives how many none says.
+func (s *Session) makePackets(u *unit, dropped uint64) uint64 {
 	p := s.order.packet()
 	s.fill(p, u)
-	if u.unsure || h.Flags&bpf.DataUnsureOrder != 0 {
-		p.Uncertain |= pcapng.UncertainOrder
-	}
-	t := int64(h.Time)
-	p.Time = s.clock.wall(t)
-	if last := max(to.last, s.order.last); t < last { // the receiver's order goes before time, and time does not go back
-		p.OwnTime, t = p.Time, last
-		p.Time = s.clock.wall(t)
-	}
-	to.last = t
+	t := s.stamp(p, u)
 	var r *reading
 	if u.awaits() {
 		r = s.order.reading()
 	}
 	kept := false
 	uncertain := p.Uncertain
-	packets(p, u, func(p *pcapng.Packet) {
-		p.Lost, p.Skipped, p.DropCount = 0, 0, 0
-		if !s.filter.keeps(p, from, to) {
-			from.skipped += uint64(p.Len)
-			if !p.More {
+	rest := remainder{data: u.data, offset: p.Offset, bytes: u.head.Total}
+	for more := true; more; {
+		rest.cut(p)
+		more = p.More
+		if !s.filter.keeps(p, u.from, u.to) {
+			u.from.skipped += uint64(p.Len)
+			if !more {
 				s.order.recycle(p)
 			}
-			return
+			continue
 		}
-		p.Lost, p.Skipped, p.DropCount = from.lost, from.skipped, dropped
-		if from.lost > 0 {
-			s.stats.lostBytes.Add(from.lost)
-		}
-		from.lost, from.skipped, dropped = 0, 0, 0
 		kept = true
-		if p.More { // it becomes the next one
-			p = s.order.copyOf(p)
+		s.sayMissing(p, u.from, dropped)
+		dropped = 0
+		next := p
+		if more { // p becomes the next one
+			next = s.order.copyOf(p)
 		}
-		s.order.hold(t, h.Sender, p, r)
-	})
+		s.order.hold(t, u.head.Sender, next, r)
+	}
 	if r != nil && kept {
 		s.await(u, r)
 	}
-	s.losses.carry += dropped
 	s.count(uncertain, kept)
+	return dropped
+}
+
+// stamp gives a unit's packet its time, and gives its place in boot time: the
+// receiver's order goes before time, and time does not go back.
+func (s *Session) stamp(p *pcapng.Packet, u *unit) int64 {
+	t := int64(u.head.Time)
+	p.Time = s.clock.wall(t)
+	if last := max(u.to.last, s.order.last); t < last {
+		p.OwnTime, t = p.Time, last
+		p.Time = s.clock.wall(t)
+	}
+	u.to.last = t
+	return t
+}
+
+// sayMissing says in a packet that is kept what is missing before it.
+func (s *Session) sayMissing(p *pcapng.Packet, from *socket, dropped uint64) {
+	p.Lost, p.Skipped, p.DropCount = from.lost, from.skipped, dropped
+	if from.lost > 0 {
+		s.stats.lostBytes.Add(from.lost)
+	}
+	from.lost, from.skipped = 0, 0
 }
 
 // count counts a unit that is kept or left out.
@@ -84,7 +100,7 @@ func (s *Session) count(uncertain pcapng.Uncertain, kept bool) {
 		s.stats.filtered.Add(1)
 		return
 	}
-	s.stats.received.Add(1)
+	s.tally.received++
 	if uncertain&pcapng.UncertainOrder != 0 {
 		s.stats.orderUnsure.Add(1)
 	}
@@ -109,7 +125,7 @@ func (s *Session) skip(u *unit) {
 // kernel side counted without a lock, datagrams and units whose order it did
 // not know, goes by our own count, unless something was lost.
 func (s *Session) gap(u *unit) uint64 {
-	from, h := u.from, &u.head
+	from, h := u.from, u.head
 	if h.Offset != from.next && (u.placed || u.unsure ||
 		h.Type == uint8(pcapng.Datagram) && s.progs.counters()[bpf.LossRing] == 0) {
 		h.Offset = from.next
@@ -124,12 +140,15 @@ func (s *Session) gap(u *unit) uint64 {
 
 // fill describes a unit in an empty packet, all but its time, bytes and losses.
 func (s *Session) fill(p *pcapng.Packet, u *unit) {
-	h, from, to := &u.head, u.from, u.to
+	h, from, to := u.head, u.from, u.to
 	conn := s.sockets.between(from, to)
 	p.Event, p.Type, p.NetNS = pcapng.EventData, pcapng.SocketType(h.Type), from.info.Netns
 	p.ConnID, p.Offset, p.Message, p.MessageLen = conn.id, h.Offset, s.sockets.message(from, h.Message), pcapng.Unknown
 	if h.Flags&(bpf.DataNoSender|bpf.DataUnsureSender) != 0 || h.Time <= from.doubted {
 		p.Uncertain |= pcapng.UncertainSender
+	}
+	if u.unsure || h.Flags&bpf.DataUnsureOrder != 0 {
+		p.Uncertain |= pcapng.UncertainOrder
 	}
 	e := &p.Sender
 	e.UID, e.GID, e.Inode = pcapng.Unknown, pcapng.Unknown, from.info.Inode

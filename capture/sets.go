@@ -7,11 +7,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
+	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/capture/snapshot"
 )
 
@@ -26,24 +29,10 @@ func attachBest(o *Options) (*programs, error) {
 	if refusesBPF() {
 		return nil, &Error{Op: "capture", Hint: callCure(), Err: errNoBPF}
 	}
-	types := btf.NewCache()
-	read := make(chan error)
-	go func() {
-		_, err := types.Kernel()
-		read <- err
-	}()
-	sym, err := loadSymbols(kernelSymbols[:])
-	if err := <-read; err != nil {
-		return nil, &Error{Op: "read kernel types", Hint: "a kernel with CONFIG_DEBUG_INFO_BTF=y has /sys/kernel/btf/vmlinux", Err: err}
-	}
+	sym, err := readKernel()
 	if err != nil {
-		h := "sysctl kernel.kptr_restrict=1"
-		if lacking(unix.CAP_SYSLOG) != "" {
-			h = grant()
-		}
-		return nil, &Error{Op: "read kernel symbols", Hint: h, Err: err}
+		return nil, err
 	}
-	sym.types = types
 	sets := hookSets()
 	if o.Hooks != "" && o.Hooks != "auto" {
 		sets = []string{o.Hooks}
@@ -63,6 +52,45 @@ func attachBest(o *Options) (*programs, error) {
 		return nil, &Error{Op: "capture by", Name: sets[0], Hint: hint(refused), Err: refused[0]}
 	}
 	return nil, &Error{Op: "capture", Hint: hint(refused), Err: refusals(refused)}
+}
+
+// readKernel reads this kernel's symbols, and meanwhile its types and our
+// programs.
+func readKernel() (*symbols, error) {
+	types := btf.NewCache()
+	read := make(chan error, 1)
+	go func() {
+		_, err := types.Kernel()
+		read <- err
+	}()
+	object := ahead(bpf.Object)
+	sym, err := loadSymbols(kernelSymbols[:])
+	if err := <-read; err != nil {
+		return nil, &Error{Op: "read kernel types", Hint: "a kernel with CONFIG_DEBUG_INFO_BTF=y has /sys/kernel/btf/vmlinux", Err: err}
+	}
+	if err != nil {
+		h := "sysctl kernel.kptr_restrict=1"
+		if lacking(unix.CAP_SYSLOG) != "" {
+			h = grant()
+		}
+		return nil, &Error{Op: "read kernel symbols", Hint: h, Err: err}
+	}
+	sym.types, sym.object = types, object
+	return sym, nil
+}
+
+// ahead begins to make what the first call will be given; each later one makes
+// its own.
+func ahead(object func() (*ebpf.CollectionSpec, error)) func() (*ebpf.CollectionSpec, error) {
+	first := sync.OnceValues(object)
+	go first()
+	var taken atomic.Bool
+	return func() (*ebpf.CollectionSpec, error) {
+		if taken.Swap(true) {
+			return object()
+		}
+		return first()
+	}
 }
 
 // refusals is why no hook set could be used, in one line.

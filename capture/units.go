@@ -20,11 +20,11 @@ const maxPending = int64(10 * time.Second)
 // unit is one queued skb, on its way from the pieces that the kernel side
 // sends to the packets that tell of it.
 type unit struct {
-	head     bpf.Data // of the first piece
-	data     []byte   // as far as it came without a hole
-	end      uint32   // bytes of the unit that pieces told of
-	cut      bool     // a hole or an unreadable piece ended data
-	arrived  int64    // boot time, ns, if it had to wait
+	head     *bpf.Data // of the first piece
+	data     []byte    // as far as it came without a hole
+	end      uint32    // bytes of the unit that pieces told of
+	cut      bool      // a hole or an unreadable piece ended data
+	arrived  int64     // boot time, ns, if it had to wait
 	from, to *socket
 	place    place
 	unsure   bool   // its place was not settled in time
@@ -63,6 +63,7 @@ type assembler struct {
 	free    []*unit
 	kept    int                          // bytes of their buffers
 	passed  func(number uint64) *passage // nil: not asked for
+	through unit                         // the one that is handed out directly
 	release func(*unit)                  // gets each unit, in each receiver's order; must not keep it
 	now     func() int64
 	dropped uint64 // units of which nobody knows whether they were queued
@@ -82,18 +83,15 @@ func newAssembler(t *sockets, snaplen uint32, now func() int64, release func(*un
 // units come in one piece and are settled at once: they are handed out directly.
 // Nothing is noted of them, and no time asked for, which is a system call.
 func (a *assembler) piece(d *bpf.Data, payload []byte) {
-	u := a.open[d.Unit]
+	u := a.opened(d.Unit)
 	first := u == nil
 	if first {
-		if _, gone := a.gone.get(d.Unit); gone {
+		if a.isGone(d.Unit) {
 			return
 		}
-		u = a.begin(d)
-		if d.At == 0 && d.Size >= min(d.Total, a.snaplen) && d.Flags&(bpf.DataPending|bpf.DataUnreadable) == 0 && len(u.to.queue) == 0 {
-			a.direct(u, payload)
+		if u = a.begin(d, payload); u == nil {
 			return
 		}
-		u.to.queue = append(u.to.queue, u)
 	}
 	if d.At != u.end {
 		u.cut = true // a piece in between was lost
@@ -122,14 +120,10 @@ func (a *assembler) piece(d *bpf.Data, payload []byte) {
 	}
 }
 
-// direct hands out a unit that is whole and has nothing before it in the queue.
-func (a *assembler) direct(u *unit, payload []byte) {
-	own := u.data
-	u.data = payload
-	u.to.doubtOrder(u)
-	a.release(u)
-	u.data = own
-	a.recycle(u)
+// isWhole reports whether a piece is all that will come of its unit, which is in
+// the queue.
+func (a *assembler) isWhole(d *bpf.Data) bool {
+	return d.At == 0 && d.Size >= min(d.Total, a.snaplen) && d.Flags&(bpf.DataPending|bpf.DataUnreadable) == 0
 }
 
 // maxGone bounds what is remembered of units that were given up.
@@ -139,29 +133,69 @@ const maxGone = 4096
 // the message that it sends: see unique in socket.h.
 func producer(number uint64) uint32 { return uint32(number & (1<<22 - 1)) }
 
-// begin makes a unit, which belongs at the end of its receiver's queue. A unit of
-// the same task that still lacks pieces will not get them: a task hands over
-// all pieces of a unit before it begins the next.
-func (a *assembler) begin(d *bpf.Data) *unit {
-	u := a.take()
-	u.head = *d
+// begin makes a unit, at the end of its receiver's queue. One that is whole and
+// has nothing before it is handed out: then there is none. A unit of the same
+// task that still lacks pieces will not get them: a task hands over all pieces
+// of a unit before it begins the next.
+func (a *assembler) begin(d *bpf.Data, payload []byte) *unit {
+	var passed *passage
 	if a.passed != nil {
-		u.passed = a.passed(d.Unit)
+		passed = a.passed(d.Unit)
 	}
-	u.from = a.sockets.of(d.Sender)
-	if d.Receiver != 0 {
-		u.to = a.sockets.of(d.Receiver)
-	} else {
-		u.to = u.from.elsewhere()
+	from, to := a.ends(d)
+	a.interrupt(producer(d.Unit))
+	if len(to.queue) == 0 && a.isWhole(d) {
+		u := &a.through // what else a unit has, this one never gets
+		u.head, u.data, u.from, u.to, u.passed, u.unsure = d, payload, from, to, passed, false
+		to.doubtOrder(u)
+		a.release(u)
+		return nil
 	}
+	u := a.take()
+	*u.head = *d
+	u.from, u.to, u.passed = from, to, passed
 	if d.Flags&bpf.DataPending != 0 {
 		u.place, u.noted = placePending, d.Time
 	}
-	if other := a.making[producer(d.Unit)]; other != nil {
-		a.abandon(other)
-		a.settle(other)
-	}
+	to.queue = append(to.queue, u)
 	return u
+}
+
+// interrupt gives up the unit that a task has not handed over wholly.
+func (a *assembler) interrupt(task uint32) {
+	if len(a.making) == 0 {
+		return
+	}
+	if u := a.making[task]; u != nil {
+		a.abandon(u)
+		a.settle(u)
+	}
+}
+
+// opened is a unit that waits, nil if it is not known. Mostly none waits.
+func (a *assembler) opened(number uint64) *unit {
+	if len(a.open) == 0 {
+		return nil
+	}
+	return a.open[number]
+}
+
+// isGone reports whether a unit was given up.
+func (a *assembler) isGone(number uint64) bool {
+	if a.gone.isEmpty() {
+		return false
+	}
+	_, gone := a.gone.get(number)
+	return gone
+}
+
+// ends are the sockets of a unit.
+func (a *assembler) ends(d *bpf.Data) (from, to *socket) {
+	from = a.sockets.of(d.Sender)
+	if d.Receiver == 0 {
+		return from, from.elsewhere()
+	}
+	return from, a.sockets.of(d.Receiver)
 }
 
 // The bounds of what is kept for the next units: their number, and the bytes of
@@ -176,14 +210,13 @@ const (
 func (a *assembler) take() *unit {
 	n := len(a.free)
 	if n == 0 {
-		return &unit{}
+		return &unit{head: &bpf.Data{}}
 	}
 	u := a.free[n-1]
 	a.free = a.free[:n-1]
-	data := u.data[:0]
-	a.kept -= cap(data)
-	*u = unit{}
-	u.data = data
+	a.kept -= cap(u.data)
+	*u = unit{head: u.head, data: u.data[:0]}
+	*u.head = bpf.Data{}
 	return u
 }
 
@@ -348,24 +381,27 @@ func (a *assembler) expire(all bool) {
 	}
 }
 
-// packets splits a unit into packets and gives each to emit; they share the
-// unit's bytes. p is filled anew for each.
-func packets(p *pcapng.Packet, u *unit, emit func(*pcapng.Packet)) {
-	const most = pcapng.MaxPayload
-	data, offset, left := u.data, p.Offset, u.head.Total
-	for {
-		n := min(left, most)
-		p.Offset, p.Len, p.More = offset, n, left > n
-		p.Data = data[:min(len(data), int(n))]
-		p.Truncated = len(p.Data) < int(n)
-		emit(p)
-		data = data[len(p.Data):]
-		offset += uint64(n)
-		left -= n
-		if left == 0 {
-			return
-		}
+// remainder is what is left of a unit while packets are made of it.
+type remainder struct {
+	data   []byte
+	offset uint64
+	bytes  uint32 // as it was sent, of which data may be but a part
+	begun  bool
+}
+
+// cut makes p, which describes the unit, the next packet of it: p.More says
+// whether others follow. They share the unit's bytes.
+func (r *remainder) cut(p *pcapng.Packet) {
+	n := min(r.bytes, pcapng.MaxPayload)
+	p.Offset, p.Len, p.More = r.offset, n, r.bytes > n
+	p.Data = r.data[:min(len(r.data), int(n))]
+	p.Truncated = len(p.Data) < int(n)
+	if r.begun {
 		p.Continued, p.Lost, p.Skipped, p.DropCount = true, 0, 0, 0
 		p.FDCount, p.FDs, p.Cred, p.SecID = 0, nil, nil, 0 // are passed with the first
 	}
+	r.data = r.data[len(p.Data):]
+	r.offset += uint64(n)
+	r.bytes -= n
+	r.begun = true
 }

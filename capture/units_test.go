@@ -104,15 +104,16 @@ func TestPackets(t *testing.T) {
 			fmt.Sprintf("%d+7 0 true false 0", 1000+2*most),
 		}},
 	} {
-		u := &unit{data: make([]byte, c.have)}
-		u.head.Total = uint32(c.total)
+		u := &unit{head: &bpf.Data{Total: uint32(c.total)}, data: make([]byte, c.have)}
 		for i := range u.data {
 			u.data[i] = byte(i * 7 >> 3)
 		}
 		var got []string
 		var data []byte
 		p := pcapng.Packet{Offset: 1000, Lost: 5, Skipped: 3, DropCount: 2}
-		packets(&p, u, func(p *pcapng.Packet) {
+		rest := remainder{data: u.data, offset: p.Offset, bytes: u.head.Total}
+		for more := true; more; more = p.More {
+			rest.cut(&p)
 			got = append(got, fmt.Sprintf("%d+%d %d %v %v %d", p.Offset, p.Len, len(p.Data), p.Continued, p.More, p.Lost))
 			data = append(data, p.Data...)
 			if p.Truncated != (len(p.Data) < int(p.Len)) {
@@ -121,7 +122,7 @@ func TestPackets(t *testing.T) {
 			if p.Continued == (p.Skipped != 0) || p.Continued == (p.DropCount != 0) {
 				t.Errorf("skipped %d, dropped %d, continued %v", p.Skipped, p.DropCount, p.Continued)
 			}
-		})
+		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%d bytes, %d had, -want +got:\n%s", c.total, c.have, diff)
 		}
@@ -181,7 +182,7 @@ func TestUnitsKept(t *testing.T) {
 	}
 	for i := range 300 {
 		for range 2 {
-			a.recycle(&unit{data: make([]byte, i<<8)})
+			a.recycle(&unit{head: &bpf.Data{}, data: make([]byte, i<<8)})
 		}
 		if n := bytes(); n != a.kept || n > keepBuffers {
 			t.Fatalf("%d bytes are kept, %d counted", n, a.kept)

@@ -1,6 +1,9 @@
 package pcapng
 
-import "strconv"
+import (
+	"strconv"
+	"unsafe"
+)
 
 // names are what a packet says of its two processes and of the address. They
 // stay the same in most packets that one socket sends to another. The functions
@@ -35,8 +38,11 @@ func (n *names) are(p *Packet) bool {
 		same(n.peer.ContainerName, p.PeerPlace.ContainerName) && same(n.peer.Pod, p.PeerPlace.Pod) && same(n.peer.Unit, p.PeerPlace.Unit)
 }
 
-// same is a == b, which of empty ones, as most are, asks no further function.
-func same(a, b string) bool { return len(a) == len(b) && (len(a) == 0 || a == b) }
+// same is a == b, which of empty ones and of one and the same, as most are, asks
+// no further function.
+func same(a, b string) bool {
+	return len(a) == len(b) && (len(a) == 0 || unsafe.StringData(a) == unsafe.StringData(b) || a == b)
+}
 
 // appendFirst appends the names that come first in a record.
 func (n *names) appendFirst(dst []byte) []byte {
@@ -89,12 +95,15 @@ type written struct {
 	names
 	bytes           []byte // one after the other
 	last, who, ends int    // where in them those begin
+
+	block template // the last plain packet's that had these names
 }
 
 // put makes w what is written of p's names.
 func (w *written) put(p *Packet) {
 	n := &w.names
 	n.of(p)
+	w.block.head = w.block.head[:0]
 	w.bytes = n.appendFirst(w.bytes[:0])
 	w.last = len(w.bytes)
 	w.bytes = n.appendLast(w.bytes)

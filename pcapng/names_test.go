@@ -28,7 +28,7 @@ func checkNames(t *testing.T, r *recent, p *Packet) {
 // before, the new one is written.
 func TestNamesOfEachField(t *testing.T) {
 	bare := func() *Packet { return &Packet{Len: 1, Reader: &Endpoint{}, Cred: &Cred{}} }
-	for _, first := range []func() *Packet{full, bare} {
+	for _, first := range []func() *Packet{full, bare, typical, identified} {
 		for i := range len(fields(first())) {
 			var r recent
 			p := first()
@@ -68,14 +68,15 @@ func FuzzNames(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x10\x01\x02\x00\x01\x02"), "x")
 	f.Add([]byte("\x10ab\x11ab\x12ab\x13ab\x14ab\x10ab"), strings.Repeat("y", maxWrittenSize))
 	f.Fuzz(func(t *testing.T, steps []byte, text string) {
-		var r recent
-		p := full()
-		for ; len(steps) >= 3; steps = steps[3:] {
-			all := fields(p)
-			change(all[int(steps[0])%len(all)], text[:min(len(text), int(steps[1])<<5)], uint64(steps[1]))
-			p.ConnID = uint64(steps[2]) << 9
-			p.Data, p.Len = p.Data[:min(len(p.Data), int(p.Len))], max(p.Len, 1)
-			checkNames(t, &r, p)
+		for _, p := range []*Packet{full(), identified()} {
+			var r recent
+			for steps := steps; len(steps) >= 3; steps = steps[3:] {
+				all := fields(p)
+				change(all[int(steps[0])%len(all)], text[:min(len(text), int(steps[1])<<5)], uint64(steps[1]))
+				p.ConnID = uint64(steps[2]) << 9
+				p.Data, p.Len = p.Data[:min(len(p.Data), int(p.Len))], max(p.Len, 1)
+				checkNames(t, &r, p)
+			}
 		}
 	})
 }
@@ -100,7 +101,9 @@ func fields(p *Packet) (all []reflect.Value) {
 	walk = func(v reflect.Value) {
 		switch v.Kind() {
 		case reflect.Pointer:
-			walk(v.Elem())
+			if !v.IsNil() {
+				walk(v.Elem())
+			}
 		case reflect.Slice:
 			for i := range v.Len() {
 				walk(v.Index(i))

@@ -232,6 +232,9 @@ func (w *Writer) check(p *Packet) error {
 
 // appendPacket appends an Enhanced Packet Block.
 func appendPacket(b []byte, p *Packet, names *written, at, own int64) []byte {
+	if names.block.fits(p, own) {
+		return names.block.append(b, p, at)
+	}
 	le := binary.LittleEndian
 	start := len(b)
 	b = le.AppendUint32(b, blockPacket)
@@ -243,11 +246,16 @@ func appendPacket(b []byte, p *Packet, names *written, at, own int64) []byte {
 	record := len(b)
 	first, last := names.record()
 	b = endHeader(append(appendFixed(b, p), first...), record, p, own, last)
-	le.PutUint32(b[record-4:], originalLen(len(b)-record, p.Len))
+	header := len(b) - record
+	le.PutUint32(b[record-4:], originalLen(header, p.Len))
 	b = append(b, p.Data...)
 	le.PutUint32(b[record-8:], uint32(len(b)-record))
 	b = append(b, "\x00\x00\x00"[:(record-len(b))&3]...)
-	return endBlock(appendPacketOptions(b, p, names), start)
+	b = endBlock(appendPacketOptions(b, p, names), start)
+	if isPlain(p, own) {
+		names.block.keep(b[start:], p, header, len(last))
+	}
+	return b
 }
 
 // endBlock fills in the length of the block that begins at start, and appends
@@ -329,8 +337,14 @@ func (w *Writer) WriteStats(s Stats) error {
 
 // appendTimestamp appends a time as blocks have it, the upper half first.
 func appendTimestamp(b []byte, ns int64) []byte {
-	b = binary.LittleEndian.AppendUint32(b, uint32(ns>>32))
-	return binary.LittleEndian.AppendUint32(b, uint32(ns))
+	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
+	putTimestamp(b[len(b)-8:], ns)
+	return b
+}
+
+func putTimestamp(b []byte, ns int64) {
+	binary.LittleEndian.PutUint32(b, uint32(ns>>32))
+	binary.LittleEndian.PutUint32(b[4:], uint32(ns))
 }
 
 // flushFull flushes a buffer that is full.
