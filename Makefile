@@ -15,9 +15,13 @@ as_root := $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
 help:
 	@sed -n 's/^# \([a-z-]*\): /\1\t/p' Makefile | expand -t 16
 
+# What the binary and the packages call themselves; by default as git knows it.
+version ?=
+
 # build: the static binary, ./sockcap
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o sockcap ./cmd/sockcap
+	version='$(version)'; [ -n "$$version" ] || version=$$(cmd/sockcap/package/version | cut -d ' ' -f 1); \
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.release=$$version" -o sockcap ./cmd/sockcap
 
 # install: binary, manual page, completions; under PREFIX (/usr/local), in DESTDIR
 PREFIX ?= /usr/local
@@ -33,6 +37,10 @@ install: sockcap
 # Not built again by root, who has no Go.
 sockcap:
 	$(MAKE) build
+
+# packages: deb, rpm, apk, archlinux in dist/: make packages version=1.2.0
+packages:
+	cmd/sockcap/package/packages $(version)
 
 # demo: a server on a Unix socket, captured, shown by sockcap and by tshark
 demo: build
@@ -138,5 +146,5 @@ fuzz_time := 10m
 fuzz:
 	.ci/fuzz $(fuzz_time)
 
-.PHONY: help build install demo record generate format lint test test-generated test-host \
+.PHONY: help build install packages demo record generate format lint test test-generated test-host \
 	test-wireshark test-vm test-harness bench soak fuzz fuzz-short
