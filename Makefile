@@ -74,6 +74,7 @@ test:
 	$(MAKE) lint
 	$(MAKE) test-host
 	$(MAKE) test-wireshark
+	$(MAKE) test-packages
 	$(MAKE) test-vm
 	$(MAKE) fuzz-short
 
@@ -95,6 +96,12 @@ test-wireshark-%:
 	.ci/install test root
 	root=$$(wireshark/testdata/root $*) && TSHARK_ROOT=$$root \
 		go test -count=1 -timeout 30m $(as_root) ./wireshark
+
+# test-packages: the packages are what they should be, installed, run and removed
+# in root directories of their own; the same source gives the same bytes
+test-packages:
+	.ci/install root packages
+	cmd/sockcap/package/packages-check
 
 # test-vm: the live tests on other kernels; on one: make test-vm-amd64-6.1
 test-vm: test-harness
@@ -147,4 +154,4 @@ fuzz:
 	.ci/fuzz $(fuzz_time)
 
 .PHONY: help build install packages demo record generate format lint test test-generated test-host \
-	test-wireshark test-vm test-harness bench soak fuzz fuzz-short
+	test-wireshark test-packages test-vm test-harness bench soak fuzz fuzz-short
