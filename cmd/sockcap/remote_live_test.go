@@ -66,6 +66,7 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(m.kill)
 	m.command = fmt.Sprintf("echo $$ >%s; SOCKCAP_FAKE=http exec %s/sockcap -w -", m.pid, linkedSelf(t, exe))
 	return m
 }
@@ -95,20 +96,30 @@ func (m *machine) run(name string, args ...string) {
 // waitForEnd waits until the other machine's sockcap has ended by itself.
 func (m *machine) waitForEnd() {
 	m.t.Helper()
-	text, err := os.ReadFile(m.pid)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		m.t.Fatal(err)
+	pid := m.started()
+	if pid == 0 {
+		m.t.Fatal("sockcap on the other machine has not begun")
 	}
 	for deadline := time.Now().Add(time.Minute); runs(pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			unix.Kill(pid, unix.SIGKILL)
 			m.t.Fatal("sockcap on the other machine goes on")
 		}
 	}
+	os.Remove(m.pid) // which soon is another's
+}
+
+// kill leaves nothing behind when a test has failed.
+func (m *machine) kill() {
+	if pid := m.started(); pid != 0 && runs(pid) {
+		unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// started is the process that captures there, 0 if there was none.
+func (m *machine) started() (pid int) {
+	text, _ := os.ReadFile(m.pid)
+	pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
 }
 
 // runs reports whether a process has not ended, whoever waits for it.
