@@ -15,9 +15,13 @@ as_root := $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
 help:
 	@sed -n 's/^# \([a-z-]*\): /\1\t/p' Makefile | expand -t 16
 
+# What the binary and the packages call themselves; by default as git knows it.
+version ?=
+
 # build: the static binary, ./sockcap
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o sockcap ./cmd/sockcap
+	version='$(version)'; [ -n "$$version" ] || version=$$(cmd/sockcap/package/version | cut -d ' ' -f 1); \
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.release=$$version" -o sockcap ./cmd/sockcap
 
 # install: binary, manual page, completions; under PREFIX (/usr/local), in DESTDIR
 PREFIX ?= /usr/local
@@ -33,6 +37,10 @@ install: sockcap
 # Not built again by root, who has no Go.
 sockcap:
 	$(MAKE) build
+
+# packages: deb, rpm, apk, archlinux in dist/: make packages version=1.2.0
+packages:
+	cmd/sockcap/package/packages $(version)
 
 # demo: a server on a Unix socket, captured, shown by sockcap and by tshark
 demo: build
@@ -72,6 +80,7 @@ test:
 	$(MAKE) test-host
 	$(MAKE) test-image
 	$(MAKE) test-wireshark
+	$(MAKE) test-packages
 	$(MAKE) test-vm
 	$(MAKE) fuzz-short
 
@@ -80,9 +89,10 @@ test-generated:
 	.ci/install build
 	.ci/generated
 
-# test-host: all Go tests, on this kernel
+# test-host: all Go tests, on this kernel; those that want an sshd in CI alone, as
+# Debian starts it where it is installed
 test-host:
-	.ci/install test
+	.ci/install test $(if $(CI),ssh)
 	go test -count=1 -p 1 -timeout 30m $(as_root) ./...
 
 # image: the container image, sockcap, with podman, buildah or docker: make image image_flags='-e docker arm64'
@@ -103,6 +113,12 @@ test-wireshark-%:
 	.ci/install test root
 	root=$$(wireshark/testdata/root $*) && TSHARK_ROOT=$$root \
 		go test -count=1 -timeout 30m $(as_root) ./wireshark
+
+# test-packages: the packages are what they should be, installed, run and removed
+# in root directories of their own; the same source gives the same bytes
+test-packages:
+	.ci/install root packages
+	cmd/sockcap/package/packages-check
 
 # test-vm: the live tests on other kernels; on one: make test-vm-amd64-6.1
 test-vm: test-harness
@@ -154,5 +170,5 @@ fuzz_time := 10m
 fuzz:
 	.ci/fuzz $(fuzz_time)
 
-.PHONY: help build install image test-image demo demo-hosts record generate format lint test test-generated test-host \
-	test-wireshark test-vm test-harness bench soak fuzz fuzz-short
+.PHONY: help build install packages image demo demo-hosts record generate format lint test test-generated \
+	test-host test-image test-wireshark test-packages test-vm test-harness bench soak fuzz fuzz-short

@@ -285,7 +285,7 @@ func (in *installation) putLink(path, target string) error {
 	case errors.Is(err, syscall.EINVAL): // no link: a copy, or even the executable itself
 		in.did(Kept, path, "")
 		return nil
-	case err == nil && have == target:
+	case err == nil && leadsTo(path, have) == target:
 		in.did(Unchanged, path, target)
 		return nil
 	}
@@ -294,6 +294,14 @@ func (in *installation) putLink(path, target string) error {
 	}
 	in.did(Linked, path, target)
 	return nil
+}
+
+// leadsTo is where the link at path leads. A package's goes by its own folder.
+func leadsTo(path, text string) string {
+	if filepath.IsAbs(text) {
+		return text
+	}
+	return filepath.Join(filepath.Dir(path), text)
 }
 
 // errIrregular: a link, a directory, a device in a file's place.

@@ -334,6 +334,19 @@ func TestInstallOverLinks(t *testing.T) {
 	}
 }
 
+// A package's link goes by its own folder: it leads to the same program.
+func TestInstallOverRelative(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.write("bin/sockcap", "")
+	exe := filepath.Join(p.dir, "bin/sockcap")
+	if err := os.Chmod(exe, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.symlink("../../bin/sockcap", link)
+	checkActions(t, "relative", p.install(exe), all(wireshark.Put, map[string]wireshark.Action{link: wireshark.Unchanged}))
+}
+
 func TestInstallFails(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -39,12 +38,4 @@ func fileStats(s capture.Stats, start, end time.Time) pcapng.Stats {
 		OSDropped: s.LostRing,
 		Comment:   strings.Join(causes(s), ", "),
 	}
-}
-
-// version is the one that the Go toolchain has stamped.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }
