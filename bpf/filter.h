@@ -3,6 +3,7 @@
 #define SOCKCAP_FILTER_H
 
 #include "socket.h"
+#include "task.h"
 
 /*
  * What the user asked for, before a byte is copied. The three functions that
@@ -293,7 +294,7 @@ static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 static __always_inline void set_reader(struct end *end, const char *comm)
 {
 	const __u64 *new = (const void *)comm, *old = (void *)end->reader_comm;
-	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+	__u64 id = bpf_get_current_pid_tgid(), ugid = current_ids();
 
 	if (end->reader == id >> 32 && end->reader_uid == (__u32)ugid &&
 	    end->reader_gid == ugid >> 32 && old[0] == new[0] &&
