@@ -3,6 +3,7 @@
 #define SOCKCAP_FILTER_H
 
 #include "socket.h"
+#include "task.h"
 
 /*
  * What the user asked for, before a byte is copied. The three functions that
@@ -293,7 +294,7 @@ static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 static __always_inline void set_reader(struct end *end, const char *comm)
 {
 	const __u64 *new = (const void *)comm, *old = (void *)end->reader_comm;
-	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+	__u64 id = bpf_get_current_pid_tgid(), ugid = current_ids();
 
 	if (end->reader == id >> 32 && end->reader_uid == (__u32)ugid &&
 	    end->reader_gid == ugid >> 32 && old[0] == new[0] &&
@@ -452,14 +453,14 @@ static __always_inline bool is_hopeless(struct sock *sk)
 }
 
 /*
- * The hopeless send that the current task began last on this CPU: what follows
- * in the same task need not ask again.
+ * The hopeless or quiet send that the current task began last on this CPU: what
+ * follows in the same task need not ask again.
  */
 struct note {
 	__u64 task; /* pid_tgid */
 	__u64 sock;
 	__u64 peer;
-	__u64 pad;
+	__u64 epoch; /* when it was a quiet send's, see quiet.h; 0: a hopeless */
 };
 
 struct {
@@ -470,7 +471,8 @@ struct {
 } notes SEC(".maps");
 
 /* A program that is preempted may mix two notes: the task comes last. */
-static __always_inline void make_note(__u64 task, __u64 sock, __u64 peer)
+static __always_inline void make_note(__u64 task, __u64 sock, __u64 peer,
+				      __u64 epoch)
 {
 	__u32 zero = 0;
 	struct note *n = bpf_map_lookup_elem(&notes, &zero);
@@ -480,6 +482,7 @@ static __always_inline void make_note(__u64 task, __u64 sock, __u64 peer)
 	*(volatile __u64 *)&n->task = 0;
 	*(volatile __u64 *)&n->sock = sock;
 	*(volatile __u64 *)&n->peer = peer;
+	*(volatile __u64 *)&n->epoch = epoch;
 	*(volatile __u64 *)&n->task = task;
 }
 
@@ -505,10 +508,10 @@ static __always_inline bool begins_hopeless(struct sock *sk)
 		return false;
 	h = bpf_map_lookup_elem(&hopes, &key);
 	if (h && h->hopeless && is_same(h, sk)) {
-		make_note(task, key, h->peer);
+		make_note(task, key, h->peer, 0);
 		return true;
 	}
-	make_note(0, 0, 0);
+	make_note(0, 0, 0, 0);
 	return false;
 }
 

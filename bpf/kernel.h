@@ -122,6 +122,8 @@ struct kuid {
 };
 
 struct cred {
+	struct kuid uid;
+	struct kuid gid;
 	struct kuid euid;
 	struct kuid egid;
 };
@@ -253,6 +255,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct pid *thread_pid;
 	struct mm_struct *mm;
+	const struct cred *cred;
 	struct css_set *cgroups;
 	__u64 start_boottime;
 	__u64 self_exec_id; /* counts exec; up to v5.6 32 bits */

@@ -19,7 +19,7 @@ struct look {
 static __always_inline void look(struct look *l)
 {
 	look_at(&l->process);
-	l->ugid = bpf_get_current_uid_gid();
+	l->ugid = current_ids();
 	fill_comms(l->comm, l->thread);
 }
 
@@ -34,8 +34,7 @@ static __always_inline bool looks_like(struct look *l)
 	look_at(&process);
 	if (l->process.start != process.start ||
 	    l->process.execs != process.execs ||
-	    l->process.cgroups != process.cgroups ||
-	    l->ugid != bpf_get_current_uid_gid())
+	    l->process.cgroups != process.cgroups || l->ugid != current_ids())
 		return false;
 	task = (void *)bpf_get_current_task();
 	read_comm((char *)now, task);
@@ -57,7 +56,7 @@ static __noinline int glance(void)
 	leader = BPF_CORE_READ(task, group_leader);
 	read_comm((char *)&names[0], task);
 	read_comm((char *)&names[2], leader);
-	h = mix(bpf_get_current_pid_tgid(), bpf_get_current_uid_gid());
+	h = mix(bpf_get_current_pid_tgid(), current_ids());
 	h = mix(mix(h, names[0]), names[1]);
 	h = mix(mix(h, names[2]), names[3]);
 	h = mix(h, BPF_CORE_READ(leader, start_boottime));

@@ -121,11 +121,11 @@ static __always_inline int on_alloc(__u64 site, __u64 pointer,
 		return 0; /* to connect, not to send */
 	if (sk && is_hopeless(sk)) {
 		if (!from_kmalloc)
-			make_note(bpf_get_current_pid_tgid(), (__u64)sk, 0);
+			make_note(bpf_get_current_pid_tgid(), (__u64)sk, 0, 0);
 		return 0;
 	}
 	if (filters_sockets)
-		make_note(0, 0, 0);
+		make_note(0, 0, 0, 0);
 	if (sk) {
 		socket_of(sk); /* while it has an inode */
 		o.sock = (__u64)sk;

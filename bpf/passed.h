@@ -247,7 +247,7 @@ static __always_inline void put_passage(__u64 passage, __u64 unit, __u32 files,
 /* Whether the credentials are those of the current task. */
 static __always_inline bool are_own(struct control_block *c)
 {
-	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+	__u64 id = bpf_get_current_pid_tgid(), ugid = current_ids();
 	struct pid *pid = (void *)c->pid;
 
 	return c->uid == (__u32)ugid && c->gid == ugid >> 32 &&

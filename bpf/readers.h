@@ -21,7 +21,7 @@ struct reader_names {
 static __always_inline __u32 reader_key(struct reader_names *n, __u32 process)
 {
 	const __u64 *words = (const void *)n;
-	__u64 h = mix(bpf_get_current_pid_tgid(), bpf_get_current_uid_gid());
+	__u64 h = mix(bpf_get_current_pid_tgid(), current_ids());
 
 	h = mix(mix(h, words[0]), words[1]);
 	h = mix(mix(mix(h, words[2]), words[3]), process);
@@ -32,7 +32,7 @@ static __always_inline int tell_reader(struct socket_state *receiver,
 				       struct reader_names *n, __u32 place,
 				       __u32 process)
 {
-	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+	__u64 id = bpf_get_current_pid_tgid(), ugid = current_ids();
 	struct reader_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 
 	if (!e) {

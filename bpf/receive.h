@@ -171,10 +171,13 @@ static __always_inline void forget_origin(struct sk_buff *skb)
 
 /* Returns 1 if that is one of the unwanted tasks. */
 static __always_inline int fill_sender(struct data_event *e, struct origin *o,
-				       struct sk_buff *skb, __u64 pager)
+				       struct sk_buff *skb,
+				       struct socket_state *sender)
 {
+	__u64 pager = sender->pager;
+
 	if (!exact_senders)
-		return fill_writer(e, e->sender);
+		return fill_writer(e, sender);
 	if (!o) {
 		e->flags |= DATA_NO_SENDER;
 		return 0;
@@ -268,7 +271,7 @@ static __always_inline int fill_freed(struct data_event *e, struct freed *f)
 	e->skipped = sender->skipped;
 	e->total = BPF_CORE_READ(skb, len);
 	e->receiver = f->to.number;
-	unwanted = fill_sender(e, f->origin, f->skb, sender->pager);
+	unwanted = fill_sender(e, f->origin, f->skb, sender);
 	if (receiver) {
 		e->index = receiver->consumed;
 		__sync_fetch_and_add(&receiver->consumed, 1);
@@ -371,6 +374,24 @@ static __always_inline int on_copied(struct sk_buff *skb)
 	return pass_copied((__u64)skb);
 }
 
+/* Whether an unwanted task sent what is being taken; *w: in which account. */
+static __always_inline bool is_next_unwanted(struct socket_state *sender,
+					     struct writers **w)
+{
+	bool solo, sure;
+
+	*w = NULL;
+	if (is_quiet(sender))
+		return true;
+	*w = bpf_map_lookup_elem(&writers, &sender->number);
+	if (!*w)
+		return false;
+	solo = is_solo(*w);
+	return (solo && (*w)->only == UNWANTED) ||
+	       sender_of(*w, (*w)->taken, sender->number, solo, &sure) ==
+		       UNWANTED;
+}
+
 /*
  * Leaves out what an unwanted task has sent, if no more than the account of it
  * has to go on: nothing else is to be told, and its reader is known to have
@@ -379,18 +400,13 @@ static __always_inline int on_copied(struct sk_buff *skb)
 static __always_inline bool
 leave_unwanted(struct sk_buff *skb, struct socket_state *sender, __u32 looks)
 {
-	struct writers *w = bpf_map_lookup_elem(&writers, &sender->number);
 	__u32 len = BPF_CORE_READ(skb, len);
 	struct socket_state *receiver;
 	__u64 key = (__u64)skb;
-	bool solo, sure;
+	struct writers *w;
 
-	if (!w || family_only || sender->closed ||
-	    *(volatile __u64 *)&noted_passings)
-		return false;
-	solo = is_solo(w);
-	if (!(solo && w->only == UNWANTED) &&
-	    sender_of(w, w->taken, sender->number, solo, &sure) != UNWANTED)
+	if (family_only || sender->closed ||
+	    *(volatile __u64 *)&noted_passings || !is_next_unwanted(sender, &w))
 		return false;
 	receiver = bpf_map_lookup_elem(&sockets, &sender->peer);
 	if (!receiver || receiver->number != sender->peer_number ||
@@ -398,7 +414,8 @@ leave_unwanted(struct sk_buff *skb, struct socket_state *sender, __u32 looks)
 	    (*(volatile __u8 *)&receiver->walked &&
 	     bpf_map_lookup_elem(&waits, &key)))
 		return false;
-	__sync_fetch_and_add(&w->taken, 1);
+	if (w)
+		__sync_fetch_and_add(&w->taken, 1);
 	__sync_fetch_and_add(&receiver->consumed, 1);
 	__sync_fetch_and_add(&sender->sent, len);
 	skip_bytes(sender, len);

@@ -160,6 +160,7 @@ const (
 	sockcapVarPageBase                      = "page_base"
 	sockcapVarPageOrigin                    = "page_origin"
 	sockcapVarPageSize                      = "page_size"
+	sockcapVarQuietEpoch                    = "quiet_epoch"
 	sockcapVarReadySkAt                     = "ready_sk_at"
 	sockcapVarReleaseAt                     = "release_at"
 	sockcapVarRequestDestructor             = "request_destructor"
@@ -378,6 +379,7 @@ type sockcapVariableSpecs struct {
 	PageBase           *ebpf.VariableSpec `ebpf:"page_base"`
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
 	PageSize           *ebpf.VariableSpec `ebpf:"page_size"`
+	QuietEpoch         *ebpf.VariableSpec `ebpf:"quiet_epoch"`
 	ReadySkAt          *ebpf.VariableSpec `ebpf:"ready_sk_at"`
 	ReleaseAt          *ebpf.VariableSpec `ebpf:"release_at"`
 	RequestDestructor  *ebpf.VariableSpec `ebpf:"request_destructor"`
@@ -533,6 +535,7 @@ type sockcapVariables struct {
 	PageBase           *ebpf.Variable `ebpf:"page_base"`
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
 	PageSize           *ebpf.Variable `ebpf:"page_size"`
+	QuietEpoch         *ebpf.Variable `ebpf:"quiet_epoch"`
 	ReadySkAt          *ebpf.Variable `ebpf:"ready_sk_at"`
 	ReleaseAt          *ebpf.Variable `ebpf:"release_at"`
 	RequestDestructor  *ebpf.Variable `ebpf:"request_destructor"`

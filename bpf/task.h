@@ -75,9 +75,26 @@ static __always_inline void fill_comms(char *comm, char *thread)
 	read_comm(comm, BPF_CORE_READ(task, group_leader));
 }
 
+/*
+ * The user and, above, the group of the current task: what the helper gives, which
+ * takes five times as long to map each to itself.
+ */
+static __always_inline __u64 current_ids(void)
+{
+	struct task_struct *task;
+	const struct cred *cred;
+
+	if (!has_casts())
+		return bpf_get_current_uid_gid();
+	task = (void *)bpf_get_current_task();
+	cred = BPF_CORE_READ(task, cred);
+	return (__u64)BPF_CORE_READ(cred, gid.val) << 32 |
+	       BPF_CORE_READ(cred, uid.val);
+}
+
 static __always_inline void fill_task(struct task_id *t)
 {
-	__u64 id = bpf_get_current_pid_tgid(), ugid = bpf_get_current_uid_gid();
+	__u64 id = bpf_get_current_pid_tgid(), ugid = current_ids();
 
 	t->pid = id >> 32;
 	t->tid = (__u32)id;

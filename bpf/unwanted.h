@@ -31,7 +31,7 @@ static __always_inline bool sends_unwanted(struct sock *sk,
 	if (st->address && address_of((void *)st->peer))
 		return false;
 	id = bpf_get_current_pid_tgid();
-	ugid = bpf_get_current_uid_gid();
+	ugid = current_ids();
 	t.pid = id >> 32;
 	t.tid = (__u32)id;
 	t.uid = (__u32)ugid;

@@ -48,8 +48,8 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 		job.event.skipped += skipped;
 	job.event.index = first + place;
 	if (exact_senders)
-		fill_sender(&job.event, origin_of(skb), skb, sender->pager);
-	else if (peek_writer(&job.event, place))
+		fill_sender(&job.event, origin_of(skb), skb, sender);
+	else if (peek_writer(&job.event, sender, place))
 		return 1;
 	if (family_only && !is_kept(owner, receiver->inode, job.event.task.pid,
 				    job.event.flags))
