@@ -308,7 +308,9 @@ func (a *assembler) settle(u *unit) {
 		if u.place == placePending || u.place == placeOpen || !u.complete(a.snaplen) {
 			break
 		}
-		delete(a.open, u.head.Unit)
+		if u.life == nil {
+			delete(a.open, u.head.Unit)
+		}
 		u.settled = true
 		to.doubtOrder(u)
 		if u.place != placeNone {
