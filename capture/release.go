@@ -28,8 +28,7 @@ func (s *Session) release(u *unit) {
 		return
 	}
 	if !s.paths.keeps(from) && !s.paths.keeps(to) {
-		from.skipped += uint64(h.Total)
-		s.stats.filtered.Add(1)
+		s.leaveOut(u)
 		s.losses.carry += dropped
 		return
 	}
@@ -49,12 +48,14 @@ func (s *Session) release(u *unit) {
 	if u.awaits() {
 		r = s.order.reading()
 	}
-	kept := false
+	kept, nameless := false, from.nameless() || to.nameless()
 	uncertain := p.Uncertain
 	packets(p, u, func(p *pcapng.Packet) {
 		p.Lost, p.Skipped, p.DropCount = 0, 0, 0
 		if !s.filter.keeps(p, from, to) {
-			from.skipped += uint64(p.Len)
+			if !nameless {
+				from.skipped += uint64(p.Len)
+			}
 			if !p.More {
 				s.order.recycle(p)
 			}
@@ -75,15 +76,35 @@ func (s *Session) release(u *unit) {
 		s.await(u, r)
 	}
 	s.losses.carry += dropped
-	s.count(uncertain, kept)
+	switch {
+	case kept:
+		s.count(uncertain)
+	case nameless:
+		s.lose(u)
+	default:
+		s.stats.filtered.Add(1)
+	}
 }
 
-// count counts a unit that is kept or left out.
-func (s *Session) count(uncertain pcapng.Uncertain, kept bool) {
-	if !kept {
-		s.stats.filtered.Add(1)
+// leaveOut counts a unit of sockets that are not wanted.
+func (s *Session) leaveOut(u *unit) {
+	if u.from.nameless() || u.to.nameless() {
+		s.lose(u)
 		return
 	}
+	u.from.skipped += uint64(u.head.Total)
+	s.stats.filtered.Add(1)
+}
+
+// lose counts a unit as lost: the kernel side had no room to tell of its sockets,
+// so nobody knows whether it is wanted.
+func (s *Session) lose(u *unit) {
+	u.from.lost += uint64(u.head.Total)
+	s.units.dropped++
+}
+
+// count counts a unit that is kept.
+func (s *Session) count(uncertain pcapng.Uncertain) {
 	s.stats.received.Add(1)
 	if uncertain&pcapng.UncertainOrder != 0 {
 		s.stats.orderUnsure.Add(1)
