@@ -27,8 +27,15 @@ func (s *Session) release(u *unit) {
 		s.losses.carry += dropped
 		return
 	}
+	if s.unknown(u) {
+		from.lost += uint64(h.Total)
+		s.units.dropped++
+		s.losses.carry += dropped
+		return
+	}
 	if !s.paths.keeps(from) && !s.paths.keeps(to) {
-		s.leaveOut(u)
+		from.skipped += uint64(h.Total)
+		s.stats.filtered.Add(1)
 		s.losses.carry += dropped
 		return
 	}
@@ -48,14 +55,12 @@ func (s *Session) release(u *unit) {
 	if u.awaits() {
 		r = s.order.reading()
 	}
-	kept, nameless := false, from.nameless() || to.nameless()
+	kept := false
 	uncertain := p.Uncertain
 	packets(p, u, func(p *pcapng.Packet) {
 		p.Lost, p.Skipped, p.DropCount = 0, 0, 0
 		if !s.filter.keeps(p, from, to) {
-			if !nameless {
-				from.skipped += uint64(p.Len)
-			}
+			from.skipped += uint64(p.Len)
 			if !p.More {
 				s.order.recycle(p)
 			}
@@ -76,35 +81,21 @@ func (s *Session) release(u *unit) {
 		s.await(u, r)
 	}
 	s.losses.carry += dropped
-	switch {
-	case kept:
-		s.count(uncertain)
-	case nameless:
-		s.lose(u)
-	default:
-		s.stats.filtered.Add(1)
-	}
+	s.count(uncertain, kept)
 }
 
-// leaveOut counts a unit of sockets that are not wanted.
-func (s *Session) leaveOut(u *unit) {
-	if u.from.nameless() || u.to.nameless() {
-		s.lose(u)
+// unknown says that the kernel side had no room to tell of the sockets of a unit:
+// nobody knows whether it is wanted, or who sent it to where, so it is lost.
+func (s *Session) unknown(u *unit) bool {
+	return (u.from.nameless() || u.to.nameless()) && (s.losses.notes > 0 || s.progs.counters()[bpf.LossNote] > 0)
+}
+
+// count counts a unit that is kept or left out.
+func (s *Session) count(uncertain pcapng.Uncertain, kept bool) {
+	if !kept {
+		s.stats.filtered.Add(1)
 		return
 	}
-	u.from.skipped += uint64(u.head.Total)
-	s.stats.filtered.Add(1)
-}
-
-// lose counts a unit as lost: the kernel side had no room to tell of its sockets,
-// so nobody knows whether it is wanted.
-func (s *Session) lose(u *unit) {
-	u.from.lost += uint64(u.head.Total)
-	s.units.dropped++
-}
-
-// count counts a unit that is kept.
-func (s *Session) count(uncertain pcapng.Uncertain) {
 	s.stats.received.Add(1)
 	if uncertain&pcapng.UncertainOrder != 0 {
 		s.stats.orderUnsure.Add(1)

@@ -68,8 +68,8 @@ func (s *socket) elsewhere() *socket {
 	return s.nowhere
 }
 
-// nameless says that the kernel side has a number for a socket, but could not tell
-// of it: its record, which stands before all others, was lost.
+// nameless says that the kernel side has a number for a socket, and has not told of
+// it, which it does before all else, or so long ago that it is forgotten.
 func (s *socket) nameless() bool { return s.info.Socket != 0 && !s.told }
 
 // verdict is what the path filter says of a socket.
