@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 )
 
 // books are the account of a run so far.
 type books struct {
+	mu sync.Mutex // of wrong and guests
+
 	w        *watch
 	l        *load
 	out      io.Writer
@@ -22,6 +25,7 @@ type books struct {
 	more    int     // and those that it has no words for
 	wrong   int
 	faults  int
+	guests  visits
 	samples []sample
 }
 
@@ -80,7 +84,7 @@ func (b *books) look() (now standing) {
 	now.flows = b.l.ledger.all(max(b.first, stays[0].id+1), 0)
 	b.w.checking.Lock()
 	defer b.w.checking.Unlock()
-	c, during := b.w.checker, span{from: b.w.begun}
+	c, during := b.w.checker, b.w.span()
 	now.ended, now.stays = c.reconcile(now.flows, during), c.reconcile(stays, during)
 	now.captured, now.dropped = c.captured, c.dropped
 	now.surplus = int(now.dropped) - int(b.settled.missing+now.ended.missing+now.stays.missing)
@@ -114,12 +118,14 @@ func (b *books) hear(c *checker) {
 	for ; b.told < len(c.wrong); b.told++ {
 		b.say(c.wrong[b.told])
 	}
-	more := c.mistakes - len(c.wrong) // of which it keeps no words
-	b.wrong += more - b.more
-	b.more = more
+	for ; b.more < c.mistakes-len(c.wrong); b.more++ {
+		b.say("more, of which nothing is kept")
+	}
 }
 
 func (b *books) say(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.wrong++
 	if b.wrong <= 20 {
 		fmt.Fprintln(b.out, "wrong:", text)
@@ -145,9 +151,10 @@ func (b *books) close() error {
 	if words := b.w.words(); strings.Contains(words, "leaving out") {
 		b.say("sockcap leaves out what is not its own: " + words)
 	}
-	stays := c.reconcile([]flow{*b.stays()}, span{from: b.w.begun})
+	stays := c.reconcile([]flow{*b.stays()}, b.w.span())
 	fmt.Fprintf(b.out, "%d messages = %d captured, of %d bytes, + %d lost; of the captured ones %v\n",
 		b.settled.sent+b.stays().sent-stays.edges, c.captured, c.bytes, c.dropped, c.marked)
+	fmt.Fprintf(b.out, "guests: %d files, %d messages captured, %d lost\n", b.guests.files, b.guests.captured, b.guests.dropped)
 	for _, line := range summary(b.w.words()) {
 		fmt.Fprintln(b.out, "sockcap:", line)
 	}

@@ -167,7 +167,9 @@ func (c *checker) begin(p *pcapng.Packet, h *head) *seen {
 	}
 	s.first = s.seq
 	c.seen[h.flow] = s
-	c.inode[s.inode] = h.flow
+	if s.inode != 0 {
+		c.inode[s.inode] = h.flow
+	}
 	return s
 }
 

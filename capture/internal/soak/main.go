@@ -17,6 +17,9 @@
 //
 //	make soak soak_flags='-time 1h -seed 7'
 //
+// Beside it other sockcaps come in the middle of it and go, each in its way: they
+// write files that are rotated, are killed, find their disk full.
+//
 // It needs root.
 package main
 
@@ -30,6 +33,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -53,15 +57,23 @@ func main() {
 	}
 }
 
+// outside is the descriptor of the network namespace that goInside came from.
+const outside = 3
+
 // goInside does all in another process, alone in a network namespace.
 func goInside() error {
+	out, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), insideName+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdin, os.Stdout, os.Stderr, []*os.File{out}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
+	runtime.LockOSThread()      // for it to die with this thread is to die with this process
 	signal.Ignore(os.Interrupt) // it gets that too
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
 		os.Exit(exit.ExitCode()) // it has said why
@@ -72,7 +84,8 @@ func goInside() error {
 func soakMain() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := soak{out: os.Stdout, patience: 2 * time.Minute}
+	syscall.CloseOnExec(outside)
+	s := soak{out: os.Stdout, patience: 30 * time.Second, inside: true}
 	flag.StringVar(&s.sockcap, "sockcap", "./sockcap", "the `program` to test")
 	flag.DurationVar(&s.time, "time", 5*time.Minute, "how long")
 	flag.DurationVar(&s.round, "round", 4*time.Second, "how long the load of a round")
@@ -92,6 +105,7 @@ type soak struct {
 	buffer      int
 	out         io.Writer
 
+	inside   bool          // it is alone in its network namespace
 	env      []string      // for tests
 	patience time.Duration // how long news may take, for what can only fail
 }
@@ -118,6 +132,16 @@ func (s *soak) run(ctx context.Context) error {
 	}
 	defer w.kill()
 	b := &books{w: w, l: l, out: s.out, patience: s.patience}
+	visitors, stop := context.WithCancel(ctx)
+	defer stop()
+	received := make(chan error, 1)
+	go func() {
+		var err error
+		if s.faults {
+			err = s.receive(visitors, b, dir, rand.New(rand.NewPCG(s.seed, talkers+1)))
+		}
+		received <- err
+	}()
 	fmt.Fprintln(s.out, header)
 	random := rand.New(rand.NewPCG(s.seed, talkers))
 	for end := time.Now().Add(s.time); time.Now().Before(end) && ctx.Err() == nil; {
@@ -125,7 +149,8 @@ func (s *soak) run(ctx context.Context) error {
 			return fmt.Errorf("%w; sockcap says: %s", err, w.words())
 		}
 	}
-	if err := w.end(); err != nil {
+	stop()
+	if err := errors.Join(<-received, w.end()); err != nil {
 		return err
 	}
 	return b.close()

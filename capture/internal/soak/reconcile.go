@@ -11,8 +11,9 @@ type account struct {
 }
 
 // span is when a capture ran: what began behind from, and ended before to, has to
-// be in it. A zero to is a capture that goes on.
-type span struct{ from, to time.Time }
+// be in it; what ended before start must not be. A zero to is a capture that goes
+// on.
+type span struct{ start, from, to time.Time }
 
 // reconcile compares what a capture has of flows with what was sent. It changes
 // nothing: as long as news of an end may come, it can be asked again.
@@ -23,12 +24,12 @@ func (c *checker) reconcile(flows []flow, during span) account {
 		f := &flows[i]
 		var k checker // of this flow
 		switch s := c.seen[f.id]; {
-		case !f.ended.IsZero() && f.ended.Before(during.from):
+		case !f.ended.IsZero() && f.ended.Before(during.start):
 			if s != nil {
 				k.say("flow %d ended before the capture began, and %d messages of it are captured", f.id, s.seq-s.first)
 			}
 		case f.begun.Before(during.from) || f.ended.IsZero() || !during.to.IsZero() && f.ended.After(during.to):
-			a.part(&k, f, s)
+			a.part(&k, f, s, during)
 		default:
 			a.whole(&k, f, s, c.tails[f.from])
 		}
@@ -64,10 +65,13 @@ func (a *account) whole(k *checker, f *flow, s *seen, tail uint64) {
 }
 
 // part is a flow that began before the capture or outlives it.
-func (a *account) part(k *checker, f *flow, s *seen) {
+func (a *account) part(k *checker, f *flow, s *seen, during span) {
 	if s == nil {
 		a.edges += f.sent
 		return
+	}
+	if s.inode == 0 && f.begun.Before(during.from) {
+		s.inode = f.from // it was closed before the capture could look at it
 	}
 	a.same(k, f, s)
 	a.missing += s.lost

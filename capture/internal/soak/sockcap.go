@@ -8,19 +8,24 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sockcap/sockcap/pcapng"
 )
 
 // program is a running sockcap.
 type program struct {
-	cmd   *exec.Cmd
-	begun time.Time // it listened
+	cmd     *exec.Cmd
+	inside  bool // this process is alone in its network namespace
+	started time.Time
+	begun   time.Time // it listened
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
@@ -46,13 +51,48 @@ func (s *soak) newProgram(args ...string) (*program, error) {
 	if err := syscall.Stat("/proc/self/ns/net", &st); err != nil {
 		return nil, err
 	}
-	p := &program{}
-	args = append(args, "-B", strconv.Itoa(s.buffer), "netns", strconv.FormatUint(st.Ino, 10))
+	p := &program{inside: s.inside}
+	// Who talks for himself is found by holding output back for moments, which
+	// proves nothing beside a load that pauses by itself and a sockcap that is
+	// stopped: that is not asked for here.
+	args = append(args, "--include-self", "-B", strconv.Itoa(s.buffer), "netns", strconv.FormatUint(st.Ino, 10))
 	p.cmd = exec.Command(s.sockcap, args...)
 	p.cmd.Env = append(os.Environ(), s.env...)
 	p.cmd.Stderr = p
 	return p, nil
 }
+
+// start starts it, outside of this network namespace: it sends to itself to find
+// out what works.
+func (p *program) start() error {
+	p.started = time.Now()
+	if !p.inside {
+		return p.cmd.Start()
+	}
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // a thread that can't come back ends
+		err := errors.Join(unix.Setns(outside, unix.CLONE_NEWNET), p.cmd.Start())
+		if back := setnsBack(); back == nil {
+			runtime.UnlockOSThread()
+		}
+		failed <- err
+	}()
+	return <-failed
+}
+
+// setnsBack takes the calling thread to the namespace of this process.
+func setnsBack() error {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+}
+
+// span is that of a capture that goes on.
+func (p *program) span() span { return span{start: p.started, from: p.begun} }
 
 // listens waits until it captures.
 func (p *program) listens() error {
@@ -99,7 +139,7 @@ func (s *soak) watch(l *load) (*watch, error) {
 		return nil, err
 	}
 	w.out = &slowReader{r: out}
-	if err := p.cmd.Start(); err != nil {
+	if err := p.start(); err != nil {
 		return nil, err
 	}
 	go func() { w.read <- w.readPackets() }()
