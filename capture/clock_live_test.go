@@ -17,7 +17,7 @@ import (
 // only.
 func TestClockSet(t *testing.T) {
 	if os.Getenv("SOCKCAP_VM_GUEST") == "" {
-		t.Skip("it sets the clock: make test-vm")
+		t.Skip("it sets the clock: make test-vm vm_tests=ClockSet")
 	}
 	eachSet(t, func(t *testing.T, set string) {
 		begun, boot := time.Now().Round(0), bootTime()
