@@ -12,7 +12,7 @@ const (
 	warmUp     = 5 // one part in so many
 	memorySway = 8 << 10
 	filesSway  = 2
-	fewest     = 15 // samples, for less says nothing
+	fewest     = 40 // samples: in less, some minutes, what is remembered of sockets still fills
 )
 
 // grown gives what has grown, in words; "" if nothing has. The samples were taken
