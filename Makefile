@@ -143,7 +143,7 @@ test-vm-%:
 # soak: sockcap under load with faults at random, 5 minutes: make soak soak_flags='-time 1h'
 soak_binary := $(or $(TMPDIR),/tmp)/sockcap-soak
 soak: build
-	go build -o $(soak_binary) ./cmd/sockcap/soak
+	go build -o $(soak_binary) ./capture/internal/soak
 	$(if $(filter 0,$(shell id -u)),,sudo) $(soak_binary) -sockcap ./sockcap $(soak_flags)
 
 bench_binary := $(or $(TMPDIR),/tmp)/sockcap-bench

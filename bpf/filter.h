@@ -243,8 +243,8 @@ static __always_inline struct end *known_end(__u64 key, struct socket_state *st)
 {
 	struct end *end = bpf_map_lookup_elem(&ends, &key);
 
-	if (end && st->announced && end->number == st->number &&
-	    end->address == st->address && end->inode == st->inode)
+	if (end && end->number == st->number && end->address == st->address &&
+	    end->inode == st->inode)
 		return end;
 	return NULL;
 }
@@ -254,7 +254,7 @@ static __always_inline struct end *end_of(__u64 key, struct socket_state *st)
 {
 	struct end *end;
 
-	if (!filtering || !st->announced)
+	if (!filtering)
 		return NULL;
 	end = known_end(key, st);
 	if (!end && learn_end(key))

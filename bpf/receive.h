@@ -451,9 +451,10 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	f.sender = sender;
 	f.origin = origin_of(skb);
 	f.type = BPF_CORE_READ(from, sk_type);
-	if (filtering)
-		f.from = is_dead(from) ? known_end((__u64)from, sender) :
-					 end_of((__u64)from, sender);
+	if (filtering) /* one that is closed has lost its name, and no more */
+		f.from = filters_names && is_dead(from) ?
+				 known_end((__u64)from, sender) :
+				 end_of((__u64)from, sender);
 	find_receiver(&f.to, from, f.type, sender, f.origin, by, released);
 	f.flags = by == BY_KFREE ? DATA_WAITING : DATA_READ;
 	if (f.flags & DATA_READ)

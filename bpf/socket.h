@@ -105,9 +105,10 @@ static __always_inline void fill_file(struct socket_event *e, struct sock *sk)
  */
 static __noinline int announce(struct sock *sk, struct socket_state *st)
 {
-	struct unix_address *a;
+	struct unix_address *a = address_of(sk);
 	struct socket_event *e;
 
+	st->address = (__u64)a; /* the filter goes by it, told or not */
 	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	if (!e) {
 		count(LOSS_NOTE, 1);
@@ -124,8 +125,6 @@ static __noinline int announce(struct sock *sk, struct socket_state *st)
 	e->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	fill_file(e, sk);
 	fill_peer(e, sk);
-	a = address_of(sk);
-	st->address = (__u64)a;
 	if (a)
 		fill_address(e, a);
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);

@@ -263,6 +263,9 @@ func (p *programs) variable(name string) uint64 {
 // counters reads the programs' counters, as one snapshot.
 func (p *programs) counters() [bpf.Counters]uint64 {
 	var c [bpf.Counters]uint64
+	if p == nil || p.coll == nil { // a session without a kernel side
+		return c
+	}
 	if v := p.coll.Variables["counters"]; v != nil {
 		v.Get(&c)
 	}

@@ -168,6 +168,9 @@ func newTestSession(names ...string) *Session {
 	}
 	s.sockets.comm = func(uint32) string { return "" }
 	s.units = newAssembler(s.sockets, 1<<32-1, func() int64 { return 0 }, s.release)
+	for n := uint64(1); n < 10; n++ {
+		s.sockets.of(n).told = true
+	}
 	return s
 }
 
@@ -219,6 +222,36 @@ func TestLossesAndSkips(t *testing.T) {
 	}
 	if n := s.stats.lostBytes.Load(); n != 17 {
 		t.Errorf("%d bytes lost, want 17", n)
+	}
+}
+
+// TestNameless: where the word of who a socket is was lost, nobody knows whether the
+// filter wants what it sends, or to where that goes: it is lost, in its place,
+// neither left out nor told of without a path. (make soak found both.)
+func TestNameless(t *testing.T) {
+	e, err := filter.Parse("path /kept", filter.Lookup{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*Session{"paths": newTestSession("/kept"), "expression": newTestSession(), "all": newTestSession()} {
+		if name == "expression" {
+			s.filter = newExprFilter(e, nil)
+		}
+		s.losses.notes = 1
+		s.sockets.of(2).told = false
+		s.sends(2, 1, 0, "abc", 0)
+		for _, n := range []uint64{1, 2} {
+			info := bpf.Socket{Socket: n, Inode: n, Type: uint8(pcapng.Stream)}
+			if n == 2 {
+				info.AddressLen = uint8(copy(info.Address[:], "/kept"))
+			}
+			s.take(&bpf.Event{Kind: bpf.KindSocket, Socket: info})
+		}
+		s.sends(2, 2, 3, "d", 0)
+		p := s.order.next(0, true)
+		if p == nil || string(p.Data) != "d" || p.Lost != 3 || p.Skipped != 0 || s.units.dropped != 1 || s.stats.filtered.Load() != 0 {
+			t.Errorf("%s: %+v, %d packets lost, %d left out, want 3 bytes and 1 packet lost", name, p, s.units.dropped, s.stats.filtered.Load())
+		}
 	}
 }
 

@@ -23,6 +23,11 @@ func (s *Session) release(u *unit) {
 	switch {
 	case u.head.Task.Pid != 0 && u.head.Task.Pid == s.self:
 		s.stats.self.Add(1)
+	case s.unknown(u):
+		from.lost += uint64(u.head.Total)
+		s.units.dropped++
+		s.losses.carry += dropped
+		return
 	case !s.paths.keeps(from) && !s.paths.keeps(to):
 		s.stats.filtered.Add(1)
 	default:
@@ -92,6 +97,12 @@ func (s *Session) sayMissing(p *pcapng.Packet, from *socket, dropped uint64) {
 		s.stats.lostBytes.Add(from.lost)
 	}
 	from.lost, from.skipped = 0, 0
+}
+
+// unknown says that the kernel side had no room to tell of the sockets of a unit:
+// nobody knows whether it is wanted, or who sent it to where, so it is lost.
+func (s *Session) unknown(u *unit) bool {
+	return (u.from.nameless() || u.to.nameless()) && (s.losses.notes > 0 || s.progs.counters()[bpf.LossNote] > 0)
 }
 
 // count counts a unit that is kept or left out.

@@ -17,6 +17,7 @@ const maxSockets = 131072
 // socket is what is known of one socket of the kernel.
 type socket struct {
 	info   bpf.Socket
+	told   bool   // the kernel side has told of it
 	path   string // contract form, empty if it is not bound
 	shared bool   // its address is a listener's too
 
@@ -66,6 +67,10 @@ func (s *socket) elsewhere() *socket {
 	}
 	return s.nowhere
 }
+
+// nameless says that the kernel side has a number for a socket, and has not told of
+// it, which it does before all else, or so long ago that it is forgotten.
+func (s *socket) nameless() bool { return s.info.Socket != 0 && !s.told }
 
 // verdict is what the path filter says of a socket.
 type verdict uint8
@@ -139,7 +144,7 @@ func (t *sockets) learn(info *bpf.Socket) *socket {
 	if info.PeerPid != s.info.PeerPid {
 		s.peerAt = info.Time
 	}
-	s.info = *info
+	s.info, s.told = *info, true
 	s.path = snapshot.Address(info.Address[:info.AddressLen])
 	s.shared = info.AddressRefs > 1
 	s.wanted = undecided
