@@ -120,10 +120,10 @@ struct socket_state {
 	__u64 entered; /* sends begun */
 	__u32 inside;  /* tasks inside a send */
 	__u32 pad2;
-	__u64 hush;	/* see quiet.h */
 	__u64 sent;	/* bytes queued by it */
 	__u64 skipped;	/* of these, bytes left out */
 	__u64 consumed; /* units taken from its queue */
+	__u64 hush;	/* see quiet.h */
 };
 
 struct {
