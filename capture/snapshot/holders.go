@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sockcap/sockcap/pcapng"
 )
 
 // kernelThread is PF_KTHREAD of include/linux/sched.h, in /proc/PID/stat.
@@ -97,5 +99,5 @@ func isForeign(dir int) bool {
 		return false
 	}
 	uid, _ := ids(readAt(dir, "status"))
-	return uid != uint32(os.Geteuid())
+	return uid != pcapng.Unknown && uid != uint32(os.Geteuid()) // unknown: it has ended since
 }
