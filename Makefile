@@ -89,8 +89,8 @@ test-generated:
 	.ci/install build
 	.ci/generated
 
-# test-host: all Go tests, on this kernel; those that want an sshd in CI alone, as
-# Debian starts it where it is installed
+# test-host: all Go tests, on this kernel
+# Those that want an sshd in CI alone: Debian starts it where it is installed.
 test-host:
 	.ci/install test $(if $(CI),ssh)
 	go test -count=1 -p 1 -timeout 30m $(as_root) ./...
@@ -114,8 +114,8 @@ test-wireshark-%:
 	root=$$(wireshark/testdata/root $*) && TSHARK_ROOT=$$root \
 		go test -count=1 -timeout 30m $(as_root) ./wireshark
 
-# test-packages: the packages are what they should be, installed, run and removed
-# in root directories of their own; the same source gives the same bytes
+# test-packages: the packages are what they should be
+# Built twice, installed, run and removed in root directories of their own.
 test-packages:
 	.ci/install root packages
 	cmd/sockcap/package/packages-check
