@@ -292,25 +292,37 @@ func TestFifo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	r, err := pcapng.NewReader(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []pcapng.Packet
-	for packet, err := range r.Packets() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got = append(got, *packet.Clone()); len(got) == len(httpPackets()) {
+	got := followPackets(t, in, func(n int) bool {
+		if n == len(httpPackets()) {
 			p.signal(unix.SIGINT)
 		}
-	}
+		return true
+	})
 	if d := cmp.Diff(httpPackets(), got, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("through the fifo (-sent +read):\n%s", d)
 	}
 	if stdout, _ := p.end(0); stdout != "" {
 		t.Errorf("stdout %q", stdout)
 	}
+}
+
+// followPackets reads a capture up to its end, or as long as more is wanted, which
+// is asked after each packet with their number.
+func followPackets(t *testing.T, in io.Reader, more func(n int) bool) (all []pcapng.Packet) {
+	t.Helper()
+	r, err := pcapng.NewReader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, err := range r.Packets() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all = append(all, *p.Clone()); !more(len(all)) {
+			break
+		}
+	}
+	return all
 }
 
 // TestFifoWithoutReader: opening it ends with the context, whether that is

@@ -511,11 +511,7 @@ func summary(captured uint64, s capture.Stats) []string {
 // causes is what became of packets that were not captured, and which of the
 // captured ones are not to be trusted whole, as far as there are any.
 func causes(s capture.Stats) []string {
-	var words []string
-	for _, c := range []struct {
-		n          uint64
-		unit, what string
-	}{
+	return wordsOf([]outcome{
 		{s.LostRing, "packet", "dropped because the ring buffer was full"},
 		{s.LostMissed, "packet", "dropped because a hook did not run"},
 		{s.LostMap, "packet", "dropped because a kernel map was full"},
@@ -526,9 +522,20 @@ func causes(s capture.Stats) []string {
 		{s.SenderUnsure, "packet", "with uncertain sender"},
 		{s.OrderUnsure, "packet", "in uncertain order"},
 		{s.Self, "packet", "of sockcap itself left out"},
-	} {
-		if c.n > 0 {
-			words = append(words, count(c.n, c.unit)+" "+c.what)
+	})
+}
+
+// outcome is what became of how many.
+type outcome struct {
+	n          uint64
+	unit, what string
+}
+
+// wordsOf tells of those outcomes that there were.
+func wordsOf(all []outcome) (words []string) {
+	for _, o := range all {
+		if o.n > 0 {
+			words = append(words, count(o.n, o.unit)+" "+o.what)
 		}
 	}
 	return words

@@ -153,20 +153,7 @@ func sameAsHTTP(t *testing.T, name string) {
 // http has.
 func readHTTP(t *testing.T, f *os.File) []pcapng.Packet {
 	t.Helper()
-	r, err := pcapng.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []pcapng.Packet
-	for p, err := range r.Packets() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if all = append(all, *p.Clone()); len(all) == len(httpPackets()) {
-			break
-		}
-	}
-	return all
+	return followPackets(t, f, func(n int) bool { return n < len(httpPackets()) })
 }
 
 // TestOverSSH: packets come while the capture goes on; without ssh it ends.

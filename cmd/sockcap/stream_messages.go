@@ -70,20 +70,12 @@ func (h *host) sayWaiting() { h.say("", "waiting for the stream's server to stor
 
 // sayRead tells what was not as it should be in a stream.
 func (h *host) sayRead(c stream.ReadCounts) {
-	var words []string
-	for _, of := range []struct {
-		n          uint64
-		unit, what string
-	}{
+	words := wordsOf([]outcome{
 		{c.Missing, "packet", "missing, whose messages the stream does not have"},
 		{c.Unreadable, "message", "left out that sockcap has not made"},
 		{c.Twice, "message", "that came twice left out"},
 		{c.Late, "packet", "later than others that came before"},
-	} {
-		if of.n > 0 {
-			words = append(words, count(of.n, of.unit)+" "+of.what)
-		}
-	}
+	})
 	if len(words) > 0 {
 		h.say("", "%s", strings.Join(words, ", "))
 	}
