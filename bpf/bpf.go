@@ -79,6 +79,8 @@ type Knobs struct {
 	Filtering         bool   // filter_keep may say no
 	FiltersSockets    bool   // filter_hope may say no
 	FiltersSenders    bool   // filter_sender may say no
+	FiltersReaders    bool   // it asks for filter_reader too
+	AsksReaders       bool   // the filter may ask who reads
 	FiltersNames      bool   // they ask for addresses
 	NameSeed          uint64 // of NameOf
 }
@@ -125,6 +127,8 @@ func (k *Knobs) Set(spec *ebpf.CollectionSpec) error {
 		"filtering":            k.Filtering,
 		"filters_sockets":      k.FiltersSockets,
 		"filters_senders":      k.FiltersSenders,
+		"filters_readers":      k.FiltersReaders,
+		"asks_readers":         k.AsksReaders,
 		"filters_names":        k.FiltersNames,
 		"name_seed":            k.NameSeed,
 	}

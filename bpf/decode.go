@@ -36,6 +36,7 @@ const (
 	DataDrained      = 1 << 8  // the last of a socket that was closed before
 	DataJoined       = 1 << 9  // in one skb with the sender's last unit
 	DataCredentials  = 1 << 10 // passed: the task's own
+	DataUnasked      = 1 << 11 // left out: told of for who receives first
 	DataNamed        = 1 << 13 // the reader has a place, from bit 14 on
 	DataPlace        = 14
 )

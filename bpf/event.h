@@ -37,7 +37,8 @@ enum data_flags {
 	DATA_DRAINED = 1 << 8, /* the last of a socket that was closed before */
 	DATA_JOINED = 1 << 9,  /* in one skb with the sender's last unit */
 	DATA_CREDENTIALS = 1 << 10, /* passed: the task's own */
-	DATA_NAMED = 1 << 13,	    /* the reader has a place, from bit 14 on */
+	DATA_UNASKED = 1 << 11, /* left out: told of for who receives first */
+	DATA_NAMED = 1 << 13,	/* the reader has a place, from bit 14 on */
 	DATA_PLACE = 14,
 };
 

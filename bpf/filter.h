@@ -6,7 +6,7 @@
 #include "task.h"
 
 /*
- * What the user asked for, before a byte is copied. The three functions that
+ * What the user asked for, before a byte is copied. The functions that
  * decide are stubs: the loader puts the filter's program in their place
  * (capture/lower.go). They may say no only to what surely does not match: user
  * space asks again.
@@ -17,11 +17,15 @@
  * When that ends (it is bound, or a file is found to be one that was asked for)
  * it is a new socket to us, whose bytes count from there. filter_sender is asked
  * about a task alone: where it says no, nothing that the task sends matches,
- * whoever gets it.
+ * whoever gets it. There are filters for which it can say that only if it is known
+ * who reads: for these (filters_readers), what a task sends to which it says no,
+ * and a task reads to which filter_reader does, does not match.
  */
 const volatile bool filtering = false;	     /* filter_keep may say no */
 const volatile bool filters_sockets = false; /* filter_hope may say no */
 const volatile bool filters_senders = false; /* filter_sender may say no */
+const volatile bool filters_readers = false; /* it asks for filter_reader too */
+const volatile bool asks_readers = false;    /* it may ask who reads */
 const volatile bool filters_names = false;   /* they ask for addresses */
 const volatile __u64 name_seed = 0;	     /* makes name_of() unguessable */
 
@@ -82,20 +86,22 @@ struct {
 	__type(value, struct name_set);
 } names SEC(".maps");
 
-/* What filter_hope said of a sender, and of what it said so. */
+/*
+ * What filter_hope said of a sender, and of what it said so, as two numbers made of
+ * that (own_tag() and bond_tag()), so that to look is to load and to compare. Senders
+ * that fall to the same place push each other out, and are judged anew.
+ */
 struct hope {
-	__u64 inode;
-	__u64 address;
-	__u64 peer; /* 0: a datagram socket, which may send to any */
-	__u64 peer_address;
-	__u32 epoch;
-	__u32 hopeless;
+	__u64 own; /* of the sender; odd: it is hopeless */
+	__u64 bond; /* of that and its peer; 0: a datagram's, which may send to any */
 };
 
+#define HOPES 65536
+
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 131072);
-	__type(key, __u64); /* struct sock */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HOPES);
+	__type(key, __u32);
 	__type(value, struct hope);
 } hopes SEC(".maps");
 
@@ -130,6 +136,15 @@ static __noinline int filter_hope(__u64 from_inode, __u64 to_inode,
 
 /* 0: nothing that the task sends ever does. Replaced when it is loaded. */
 static __noinline int filter_sender(struct task_id *task)
+{
+	int keep = 1;
+
+	asm volatile("" : "+r"(keep) : "r"(task) : "memory");
+	return keep;
+}
+
+/* 0: nor does what the task reads of those. Replaced when it is loaded. */
+static __noinline int filter_reader(struct task_id *task)
 {
 	int keep = 1;
 
@@ -265,7 +280,8 @@ static __always_inline struct end *end_of(__u64 key, struct socket_state *st)
 /*
  * Whether an event is to be told of. NULL is an end of which nothing is known.
  * Of two sockets with addresses the one that receives first is the server: user
- * space has to see which.
+ * space has to see which. What it would see for that alone is marked: nothing is
+ * lost if the ring has no room for it.
  */
 static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 				      struct end *to)
@@ -277,8 +293,6 @@ static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 		return true;
 	if (!to)
 		to = (struct end *)&unknown_end;
-	if (from->address && to->address)
-		return true;
 	version = *(volatile __u32 *)&to->version;
 	if (filters_names) {
 		from_verdict = verdict_on(from->name);
@@ -287,7 +301,12 @@ static __always_inline bool is_wanted(struct data_event *e, struct end *from,
 	if (filter_keep(e, from, to, from_verdict, to_verdict))
 		return true;
 	/* Another CPU may have changed the reader meanwhile. */
-	return version & 1 || *(volatile __u32 *)&to->version != version;
+	if (version & 1 || *(volatile __u32 *)&to->version != version)
+		return true;
+	if (!from->address || !to->address)
+		return false;
+	e->flags |= DATA_UNASKED;
+	return true;
 }
 
 /* Notes that the current task has read a socket. */
@@ -339,37 +358,34 @@ static __always_inline void read_bond(struct bond *b, struct sock *sk)
 	b->peer = words[(to - from) / 8 & (BOND_SPAN / 8 - 1)];
 }
 
-/* Whether a socket has this inode; up to v6.16 one that is closed has none. */
-static __always_inline bool has_inode(struct sock *sk, __u64 inode)
+/* Up to v6.16 a socket that is closed has none. */
+static __always_inline __u64 lasting_inode(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_ino))
-		return BPF_CORE_READ(sk, sk_ino) == inode;
-	return inode_of(sk) == inode;
+		return BPF_CORE_READ(sk, sk_ino);
+	return inode_of(sk);
 }
 
-/* Whether it is that socket, and not another in the same memory. */
-static __always_inline bool is_same(struct hope *h, struct sock *sk)
+/* A number for a sender by itself, even, as of an epoch of the filter. */
+static __always_inline __u64 own_tag(struct sock *sk, __u64 inode,
+				     __u64 address, __u32 epoch)
 {
-	return h->epoch == filter_epoch && has_inode(sk, h->inode);
+	__u64 h = mix(name_seed ^ (__u64)sk, inode);
+
+	return mix(mix(h, address), epoch) & ~1ULL;
 }
 
-/*
- * Whether what was said of a sender is still so. A function of its own, because
- * callers' stacks add up.
- */
-static __noinline bool holds(struct hope *h, struct sock *sk)
+/* A number for a sender, of which own was said, and its peer; never 0. */
+static __always_inline __u64 bond_tag(__u64 own, __u64 peer, __u64 address)
 {
-	struct bond b;
+	return mix(mix(own, peer), address) | 1;
+}
 
-	if (!is_same(h, sk))
-		return false;
-	read_bond(&b, sk);
-	if (h->address != b.address)
-		return false;
-	if (!h->peer || is_dead(sk))
-		return true;
-	return h->peer == b.peer &&
-	       h->peer_address == (__u64)address_of((void *)b.peer);
+static __always_inline struct hope *hope_at(struct sock *sk)
+{
+	__u32 place = mix(0, (__u64)sk) & (HOPES - 1);
+
+	return bpf_map_lookup_elem(&hopes, &place);
 }
 
 static __always_inline __u64 type_netns(struct sock *sk)
@@ -380,20 +396,19 @@ static __always_inline __u64 type_netns(struct sock *sk)
 }
 
 /* Whether what two sockets that are connected say to each other may match. */
-static __always_inline bool may_match(struct sock *sk, struct hope *h)
+static __always_inline bool may_match(struct sock *sk, __u64 inode,
+				      __u64 address, struct sock *peer,
+				      __u64 peer_address)
 {
-	struct sock *peer = (void *)h->peer;
 	__u64 verdict = 0, peer_verdict = 0, to = inode_of(peer);
 
 	if (filters_names) {
-		verdict = verdict_on(h->address ? name_of((__u64)sk) : 0);
+		verdict = verdict_on(address ? name_of((__u64)sk) : 0);
 		peer_verdict =
-			verdict_on(h->peer_address ? name_of(h->peer) : 0);
+			verdict_on(peer_address ? name_of((__u64)peer) : 0);
 	}
-	return filter_hope(h->inode, to, verdict, peer_verdict,
-			   type_netns(sk)) ||
-	       filter_hope(to, h->inode, peer_verdict, verdict,
-			   type_netns(peer));
+	return filter_hope(inode, to, verdict, peer_verdict, type_netns(sk)) ||
+	       filter_hope(to, inode, peer_verdict, verdict, type_netns(peer));
 }
 
 /*
@@ -402,25 +417,27 @@ static __always_inline bool may_match(struct sock *sk, struct hope *h)
  */
 __attribute__((noinline)) int judge_sender(__u64 key)
 {
-	struct sock *sk = (void *)key;
+	__u32 epoch = *(volatile __u32 *)&filter_epoch;
+	struct sock *sk = (void *)key, *peer;
+	__u64 inode = inode_of(sk), address = (__u64)address_of(sk);
+	__u64 own, bond = 0, peer_address;
+	struct hope *h = hope_at(sk);
 	struct socket_state *st;
-	struct hope h = {};
 
-	h.epoch = *(volatile __u32 *)&filter_epoch;
-	h.inode = inode_of(sk);
-	h.address = (__u64)address_of(sk);
-	if (!h.inode)
+	if (!inode || !h)
 		return 0;
+	own = own_tag(sk, inode, address, epoch);
 	if (BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM) {
-		h.peer = (__u64)peer_of(sk);
-		if (!h.peer)
+		peer = peer_of(sk);
+		if (!peer)
 			return 0;
-		h.peer_address = (__u64)address_of((void *)h.peer);
-		h.hopeless = !may_match(sk, &h);
+		peer_address = (__u64)address_of(peer);
+		own |= !may_match(sk, inode, address, peer, peer_address);
+		bond = bond_tag(own, (__u64)peer, peer_address);
 	}
-	if (bpf_map_update_elem(&hopes, &key, &h, BPF_ANY))
-		count(COUNT_REFUSED, 1); /* asked again next time */
-	if (!h.hopeless)
+	*(volatile __u64 *)&h->bond = bond;
+	*(volatile __u64 *)&h->own = own;
+	if (!(own & 1))
 		return 0;
 	st = bpf_map_lookup_elem(&sockets, &key);
 	if (st)
@@ -430,15 +447,29 @@ __attribute__((noinline)) int judge_sender(__u64 key)
 
 enum hope_of { HOPELESS, HOPEFUL, OPEN };
 
-/* What is known of a sender, which may be a socket of another family. */
-static __always_inline enum hope_of known_hope(struct sock *sk)
+/*
+ * What is known of a sender. What another CPU writes meanwhile fits together, or is
+ * no number of this one. A function of its own, because callers' stacks add up.
+ */
+static __noinline int known_hope(struct sock *sk)
 {
-	__u64 key = (__u64)sk;
-	struct hope *h = bpf_map_lookup_elem(&hopes, &key);
+	struct hope *h = hope_at(sk);
+	__u64 own, bond;
+	struct bond b;
 
-	if (!h || !holds(h, sk))
+	if (!h)
 		return OPEN;
-	return h->hopeless ? HOPELESS : HOPEFUL;
+	own = *(volatile __u64 *)&h->own;
+	bond = *(volatile __u64 *)&h->bond;
+	read_bond(&b, sk);
+	if ((own & ~1ULL) !=
+	    own_tag(sk, lasting_inode(sk), b.address, filter_epoch))
+		return OPEN;
+	if (bond &&
+	    bond != bond_tag(own, b.peer, (__u64)address_of((void *)b.peer)) &&
+	    !is_dead(sk))
+		return OPEN;
+	return own & 1 ? HOPELESS : HOPEFUL;
 }
 
 /* Whether nothing that the socket sends can match. */
@@ -453,14 +484,19 @@ static __always_inline bool is_hopeless(struct sock *sk)
 }
 
 /*
- * The hopeless or quiet send that the current task began last on this CPU: what
- * follows in the same task need not ask again.
+ * The send that the current task began last on this CPU, if it needs no account:
+ * what follows in the same task need not ask again.
  */
 struct note {
 	__u64 task; /* pid_tgid */
 	__u64 sock;
+	/* The receive side's: */
 	__u64 peer;
 	__u64 epoch; /* when it was a quiet send's, see quiet.h; 0: a hopeless */
+	/* The send side's, see call.h: */
+	__u64 kind;
+	__u64 msg;	/* struct msghdr, 0: its begin was not seen */
+	__u64 switches; /* how often the task had been switched by then */
 };
 
 struct {
@@ -470,12 +506,18 @@ struct {
 	__type(value, struct note);
 } notes SEC(".maps");
 
+static __always_inline struct note *note_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&notes, &zero);
+}
+
 /* A program that is preempted may mix two notes: the task comes last. */
 static __always_inline void make_note(__u64 task, __u64 sock, __u64 peer,
 				      __u64 epoch)
 {
-	__u32 zero = 0;
-	struct note *n = bpf_map_lookup_elem(&notes, &zero);
+	struct note *n = note_here();
 
 	if (!n)
 		return;
@@ -488,31 +530,22 @@ static __always_inline void make_note(__u64 task, __u64 sock, __u64 peer,
 
 static __always_inline struct note *noted(void)
 {
-	__u32 zero = 0;
-	struct note *n = bpf_map_lookup_elem(&notes, &zero);
+	struct note *n = note_here();
 
 	return n && n->task == bpf_get_current_pid_tgid() ? n : NULL;
 }
 
-/*
- * Whether the current task begins a hopeless send. Only that it is the socket
- * that was judged is made sure: if it has been bound since, the reader's side
- * finds out, and the sender is told of as not known for sure.
- */
+/* Whether the current task begins a hopeless send. */
 static __always_inline bool begins_hopeless(struct sock *sk)
 {
-	__u64 key = (__u64)sk, task = bpf_get_current_pid_tgid();
-	struct hope *h;
-
 	if (!filters_sockets)
 		return false;
-	h = bpf_map_lookup_elem(&hopes, &key);
-	if (h && h->hopeless && is_same(h, sk)) {
-		make_note(task, key, h->peer, 0);
-		return true;
+	if (known_hope(sk) != HOPELESS) {
+		make_note(0, 0, 0, 0);
+		return false;
 	}
-	make_note(0, 0, 0, 0);
-	return false;
+	make_note(bpf_get_current_pid_tgid(), (__u64)sk, (__u64)peer_of(sk), 0);
+	return true;
 }
 
 #endif

@@ -260,6 +260,8 @@ struct task_struct {
 	__u64 start_boottime;
 	__u64 self_exec_id; /* counts exec; up to v5.6 32 bits */
 	char comm[16];
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 };
 
 struct net {

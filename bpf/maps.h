@@ -116,11 +116,10 @@ struct socket_state {
 	__u32 reader;		/* pid of the last reader */
 	__u32 glance;		/* the last reader, see look.h */
 	__u64 pager;   /* pid_tgid of who appends pages, all ones: several */
-	__u64 ready;   /* units queued to it (send side) */
 	__u64 entered; /* sends begun */
 	__u32 inside;  /* tasks inside a send */
-	__u32 pad2;
-	__u64 sent;	/* bytes queued by it */
+	__u32 told; /* units of it in units, at most; where filters_senders */
+	__u64 sent; /* bytes queued by it */
 	__u64 skipped;	/* of these, bytes left out */
 	__u64 consumed; /* units taken from its queue */
 	__u64 hush;	/* see quiet.h */
@@ -132,32 +131,6 @@ struct {
 	__type(key, __u64); /* struct sock */
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
-
-/* A task inside a send, by pid_tgid. */
-struct call {
-	__u64 sock;   /* struct sock of the sender */
-	__u64 number; /* its socket_state.number */
-	__u64 message;
-	__u64 done;    /* bytes known to be queued */
-	__u64 entered; /* socket_state.entered when it began */
-	__u64 skb;     /* being filled */
-	__u64 msg;     /* struct msghdr */
-	__u64 first;   /* what the first twin of a hook has just dealt with */
-	__u64 unit;    /* pending, 0 if none */
-	__u64 unit_len;
-	__u32 overlap; /* others were inside when it began */
-	__u8 oob;
-	__u8 left;     /* some of it is left out */
-	__u8 unwanted; /* the filter leaves the pending unit out */
-	__u8 pad;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct call);
-} calls SEC(".maps");
 
 /* A unit on its way into the ring, by task: for pieces that need a loop. */
 struct job {
@@ -172,6 +145,8 @@ struct {
 	__type(key, __u64);
 	__type(value, struct job);
 } jobs SEC(".maps");
+
+const volatile struct job blank_job = {};
 
 /* Who allocated an skb, by skb and by its head. */
 struct origin {

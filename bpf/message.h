@@ -26,6 +26,15 @@ static __always_inline __u64 wakeup_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
+/* The ring buffer has no room for a record. */
+static __always_inline void count_full(struct data_event *e)
+{
+	if (e->at)
+		count(LOSS_REST, 1);
+	else if (!(e->flags & DATA_UNASKED))
+		count(LOSS_RING, 1);
+}
+
 /*
  * bpf_ringbuf_reserve wants a constant size: the smallest class that fits.
  * The empty asm keeps clang from proving the bound and dropping the test that
@@ -40,7 +49,7 @@ static __always_inline __u64 wakeup_flags(void)
 		__u32 n = size;                                                \
                                                                                \
 		if (!r) {                                                      \
-			count(e->at ? LOSS_REST : LOSS_RING, 1);               \
+			count_full(e);                                         \
 			return 1;                                              \
 		}                                                              \
 		__builtin_memcpy(&r->e, e, sizeof(*e));                        \
@@ -204,6 +213,13 @@ static __always_inline __u64 lost_units(void)
 
 #define HANDED_OVER (-1)
 #define TO_BE_HANDED_OVER (-2)
+#define NOT_ASKED (-3) /* there was no room for it, and it is not lost */
+
+/* As what a unit counts of which nothing found room. */
+static __always_inline int not_handed_over(struct data_event *e)
+{
+	return e->flags & DATA_UNASKED ? NOT_ASKED : LOSS_RING;
+}
 
 /*
  * An skb's bytes, under the job's header, which lacks only the lengths; more
@@ -222,7 +238,7 @@ static __always_inline int begin_unit(struct job *job, struct sk_buff *skb)
 	if (!more && len <= SMALL)
 		return put_small(&job->event, (__u64)BPF_CORE_READ(skb, data),
 				 len > snaplen ? snaplen : len) ?
-			       LOSS_RING :
+			       not_handed_over(&job->event) :
 			       HANDED_OVER;
 	if (bpf_map_update_elem(&jobs, &key, job, BPF_ANY)) {
 		count(LOSS_MAP, 1);
@@ -234,14 +250,15 @@ static __always_inline int begin_unit(struct job *job, struct sk_buff *skb)
 static __always_inline int finish_unit(struct sk_buff *skb)
 {
 	__u64 key = job_key();
-	struct job *done;
-	bool any;
+	struct job *job;
+	int done = LOSS_RING;
 
 	put_skb(key, (__u64)skb);
-	done = bpf_map_lookup_elem(&jobs, &key);
-	any = done && done->told;
+	job = bpf_map_lookup_elem(&jobs, &key);
+	if (job)
+		done = job->told ? HANDED_OVER : not_handed_over(&job->event);
 	bpf_map_delete_elem(&jobs, &key);
-	return any ? HANDED_OVER : LOSS_RING;
+	return done;
 }
 
 /* Both. If not even the first byte could be handed over: as what was it lost? */

@@ -208,8 +208,8 @@ __attribute__((noinline)) int pass_some(__u64 passage, __u64 address, __u64 msg,
  * the current task is sending, or sender the number of a socket whose rights
  * are noted; 0: neither. Returns how many there are.
  */
-__attribute__((noinline)) int pass_files(__u64 passage, __u64 address,
-					 __u64 msg, __u64 sender)
+static __always_inline int pass_files(__u64 passage, __u64 address, __u64 msg,
+				      __u64 sender)
 {
 	__u32 i;
 

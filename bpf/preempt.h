@@ -9,7 +9,8 @@
  * tasks anywhere, those of system call tracepoints since the kernel has
  * trace_call_bpf_faultable (v7.1). While a task is preempted inside one, the
  * kernel skips that program for all others on the CPU. Since v6.10 a program
- * can say no; what is left is the moment until it has said so.
+ * can say no; what is left is the moment until it has said so, and its end: who
+ * is to be preempted since then is as it allows that again, still inside.
  */
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;

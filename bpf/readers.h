@@ -89,17 +89,6 @@ static __noinline int note_reader(struct socket_state *receiver,
 	return place;
 }
 
-/* The same of a socket by its address, if anything is known of it. */
-static __always_inline int note_reader_of(__u64 sock, bool said)
-{
-	struct socket_state *st = bpf_map_lookup_elem(&sockets, &sock);
-
-	if (!st)
-		return READERS;
-	return note_reader(st, filtering ? known_end(sock, st) : NULL,
-			   current_process(), said);
-}
-
 /* A queued unit was read, or thrown away, by the current task. */
 static __always_inline int put_read_event(__u16 flags, __u64 unit, int place)
 {

@@ -334,7 +334,7 @@ static __noinline int take_unit(struct freed *f)
 		wanted = !unwanted && is_wanted(e, f->from, f->to.end);
 		if (wanted)
 			done = begin_unit(&job, f->skb);
-		else
+		if (!wanted || done == NOT_ASKED)
 			leave_unit(e, f);
 	}
 	if (w)
@@ -383,6 +383,8 @@ static __always_inline bool is_next_unwanted(struct socket_state *sender,
 	*w = NULL;
 	if (is_quiet(sender))
 		return true;
+	if (filters_readers)
+		return false;
 	*w = bpf_map_lookup_elem(&writers, &sender->number);
 	if (!*w)
 		return false;
@@ -393,12 +395,25 @@ static __always_inline bool is_next_unwanted(struct socket_state *sender,
 }
 
 /*
- * Leaves out what an unwanted task has sent, if no more than the account of it
- * has to go on: nothing else is to be told, and its reader is known to have
- * read the last of the receiver's too.
+ * Whether the current task, which reads what was left out, need not be noted as a
+ * socket's reader: nobody asks for it, or an unwanted task of its process has read
+ * there last, and it is one too.
  */
-static __always_inline bool
-leave_unwanted(struct sk_buff *skb, struct socket_state *sender, __u32 looks)
+static __always_inline bool reads_left(struct socket_state *receiver)
+{
+	if (!filters_readers)
+		return !asks_readers;
+	return receiver->glance &&
+	       receiver->reader == bpf_get_current_pid_tgid() >> 32 &&
+	       reads_unwanted();
+}
+
+/*
+ * Leaves out what an unwanted task has sent, if no more than the account of it
+ * has to go on: nothing else is to be told.
+ */
+static __always_inline bool leave_unwanted(struct sk_buff *skb,
+					   struct socket_state *sender)
 {
 	__u32 len = BPF_CORE_READ(skb, len);
 	struct socket_state *receiver;
@@ -410,7 +425,7 @@ leave_unwanted(struct sk_buff *skb, struct socket_state *sender, __u32 looks)
 		return false;
 	receiver = bpf_map_lookup_elem(&sockets, &sender->peer);
 	if (!receiver || receiver->number != sender->peer_number ||
-	    receiver->glance != looks ||
+	    !reads_left(receiver) ||
 	    (*(volatile __u8 *)&receiver->walked &&
 	     bpf_map_lookup_elem(&waits, &key)))
 		return false;
@@ -429,6 +444,7 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	bool released = by == BY_KFREE && is_release(location);
 	struct socket_state *sender;
 	struct freed f = {};
+	bool looking = filters_senders && !exact_senders && by == BY_CONSUME;
 	__u32 looks = 0;
 
 	if (family_only && !may_take((__u64)from))
@@ -442,10 +458,10 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 		count(sender->own ? COUNT_SELF : COUNT_EARLY, 1);
 		return 0;
 	}
-	if (filters_senders && !exact_senders && by == BY_CONSUME) {
-		looks = glance();
-		if (leave_unwanted(skb, sender, looks))
+	if (looking) {
+		if (leave_unwanted(skb, sender))
 			return 0;
+		looks = glance();
 	}
 	f.skb = skb;
 	f.sender = sender;
@@ -463,8 +479,12 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	if (by == BY_CONSUME && f.to.state) /* said, unless it is left out */
 		f.place = note_reader(f.to.state, f.to.end, f.reader,
 				      !filtering && !family_only);
-	if (looks && f.place != READERS)
-		f.to.state->glance = looks;
+	if (looking) {
+		if (!hears(from, sender, (__u64)skb, f.type))
+			looks = 0;
+		if (f.to.state)
+			f.to.state->glance = f.place != READERS ? looks : 0;
+	}
 	if (gc_reorders && by == BY_KFREE && !released)
 		sender->disordered = 1;
 	if (by == BY_KFREE && !released)
@@ -474,15 +494,16 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	if (sender->closed && is_drained(from, skb))
 		f.flags |= DATA_DRAINED;
 	pass_freed((__u64)skb, by == BY_CONSUME);
-	if (take_unit(&f) == TO_BE_HANDED_OVER)
-		finish_unit(skb);
+	if (take_unit(&f) == TO_BE_HANDED_OVER && finish_unit(skb) == NOT_ASKED)
+		skip_bytes(sender, BPF_CORE_READ(skb, len));
 	forget_origin(skb);
 	return 0;
 }
 
 /*
- * Which unit an skb is whose end is seen; 0 if it is none that was told of.
- * The entry goes: its address is used again at once.
+ * Which unit an skb is whose end is seen; 0 if it is none that was told of. The
+ * entry goes: its address is used again at once, and entries of skbs that are gone
+ * would push out those of skbs that wait long.
  */
 static __always_inline __u64 end_unit(struct sk_buff *skb, struct sock *from,
 				      __u64 *to, bool *open)
@@ -498,10 +519,52 @@ static __always_inline __u64 end_unit(struct sk_buff *skb, struct sock *from,
 	sender = bpf_map_lookup_elem(&sockets, &sock);
 	if (unit.sock != sock || !sender || sender->number != unit.number)
 		return 0;
+	if (filters_senders && sender->told)
+		__sync_fetch_and_add(&sender->told, -1);
 	*to = unit.to;
 	*open = !unit.placed && (unit.overlap || !unit.confirmed ||
 				 sender->entered != unit.entered);
 	return unit.unit;
+}
+
+/*
+ * Notes that the current task reads a socket. Under a filter that asks for tasks
+ * alone: that need not be noted again of who did so last, and looks as then, if it
+ * has read what was left out (see is_read_unwanted()).
+ */
+static __noinline int note_reading(__u64 sock, bool told)
+{
+	struct socket_state *st = bpf_map_lookup_elem(&sockets, &sock);
+	__u32 looks = 0;
+	int place;
+
+	if (!st)
+		return READERS;
+	if (filters_senders) {
+		looks = glance();
+		if (!told && st->glance == looks)
+			return READERS;
+	}
+	place = note_reader(st, filtering ? known_end(sock, st) : NULL,
+			    current_process(), told);
+	if (filters_senders)
+		st->glance = place != READERS && reads_unwanted() ? looks : 0;
+	return place;
+}
+
+/* The same beside the send side, of what a note of its send has left out. */
+static __always_inline bool reads_noted(struct sock *from)
+{
+	__u64 to = (__u64)peer_of(from);
+	struct socket_state *st;
+
+	if (family_only || !leaves_by_note() ||
+	    BPF_CORE_READ(from, sk_type) == SOCK_DGRAM)
+		return false;
+	if (!filters_readers)
+		return !asks_readers;
+	st = bpf_map_lookup_elem(&sockets, &to);
+	return st && reads_left(st);
 }
 
 /* Beside the send side: who read, and in which order. */
@@ -512,6 +575,8 @@ static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
 	__u64 to = 0, unit = end_unit(skb, from, &to, &open);
 	int place = READERS;
 
+	if (read && !unit && reads_noted(from))
+		return 0;
 	if (read) {
 		if (!unit)
 			to = BPF_CORE_READ(from, sk_type) == SOCK_DGRAM ?
@@ -520,7 +585,7 @@ static __always_inline int note_freed(struct sk_buff *skb, struct sock *from,
 		if (to && family_only && in_family())
 			note_used(inode_of((void *)to));
 		if (to)
-			place = note_reader_of(to, unit);
+			place = note_reading(to, unit);
 	}
 	if (unit && (read || open))
 		put_read_event(read ? DATA_READ : 0, unit, place);
@@ -557,14 +622,12 @@ static __always_inline int take_or_note(struct sk_buff *skb, __u64 location,
 	struct sock *from = BPF_CORE_READ(skb, sk);
 	enum hope_of hope = OPEN;
 
-	if (!from)
+	if (!from || !is_unix(from))
 		return 0;
 	if (filters_sockets)
 		hope = known_hope(from);
 	if (hope == HOPELESS)
 		return skip_freed(skb, location);
-	if (!is_unix(from))
-		return 0;
 	/*
 	 * A connection request, which accept frees, keeps the destructor that
 	 * sock_wmalloc gave it; data gets one of AF_UNIX's own.

@@ -3,8 +3,7 @@
 #define SOCKCAP_SEND_H
 
 #include "calibrate.h"
-#include "family.h"
-#include "filter.h"
+#include "call.h"
 #include "passed.h"
 #include "process.h"
 
@@ -17,93 +16,6 @@
  * have just been copied, still private, and stays pending until
  * sock_def_readable says that it was queued, or the call ends and it was not.
  */
-
-/*
- * A task that is preempted inside an fentry program makes all others on its
- * CPU skip that program (kernels with full preemption). There each is attached
- * twice: the second twin does what the first has not done. True for the second
- * of the same event; what names it, with the hook in the low bits.
- */
-enum twin_hook { TWIN_ENTER = 1, TWIN_QUEUE, TWIN_FILLED };
-
-static __always_inline bool second_twin(struct call *call, __u64 what,
-					enum twin_hook hook)
-{
-	if (!twins)
-		return false;
-	what = what << 2 | hook;
-	if (call->first == what) {
-		call->first = 0;
-		return true;
-	}
-	call->first = what;
-	return false;
-}
-
-/* A task is inside one send at a time: this one's last was not seen to end. */
-static __always_inline void end_call(__u64 id, struct call *call)
-{
-	struct socket_state *st = bpf_map_lookup_elem(&sockets, &call->sock);
-
-	if (st && st->number == call->number)
-		__sync_fetch_and_add(&st->inside, -1);
-	bpf_map_delete_elem(&calls, &id);
-}
-
-static __always_inline int on_enter(struct socket *socket, struct msghdr *msg)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct call call = {}, *old;
-	struct socket_state *st;
-	struct sock *sk = BPF_CORE_READ(socket, sk);
-
-	if (is_self() && !calibrate_magic[0]) {
-		count(COUNT_SELF, 1);
-		return 0;
-	}
-	old = bpf_map_lookup_elem(&calls, &id);
-	if (old) {
-		if (old->msg == (__u64)msg &&
-		    second_twin(old, (__u64)msg, TWIN_ENTER))
-			return 0;
-		end_call(id, old);
-	}
-	if (!is_self() && !may_send(sk)) {
-		count(COUNT_FILTERED, 1);
-		return 0;
-	}
-	if (!is_self() && is_hopeless(sk))
-		return 0;
-	st = socket_of(sk);
-	if (!st)
-		return 0;
-	call.msg = (__u64)msg;
-	call.first = (__u64)msg << 2 | TWIN_ENTER;
-	call.sock = (__u64)sk;
-	call.number = st->number;
-	call.message = unique(&next_message);
-	/*
-	 * Of two that enter at once, one sees the other inside, or the other
-	 * moves entered after this one has read it.
-	 */
-	__sync_fetch_and_add(&st->inside, 1);
-	__sync_fetch_and_add(&st->entered, 1);
-	call.entered = *(volatile __u64 *)&st->entered;
-	call.overlap = *(volatile __u32 *)&st->inside > 1;
-	call.oob = BPF_CORE_READ(msg, msg_flags) & MSG_OOB;
-	if (bpf_map_update_elem(&calls, &id, &call, BPF_ANY)) {
-		count(LOSS_MAP, 1);
-		__sync_fetch_and_add(&st->inside, -1);
-	}
-	return 0;
-}
-
-static __always_inline struct call *current_call(void)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-
-	return bpf_map_lookup_elem(&calls, &id);
-}
 
 static __always_inline int put_unit_event(enum event_kind kind, __u8 type,
 					  __u16 flags, __u64 unit,
@@ -151,37 +63,44 @@ static __always_inline bool confirm(struct call *call, struct socket_state *st)
 	return overlapped(call, st);
 }
 
-/* Tells that the call's pending unit was queued, or skips its bytes. */
+/*
+ * Tells that the call's pending unit, of that many bytes, was queued, or leaves it
+ * out.
+ */
 static __always_inline void tell_placed(struct call *call,
 					struct socket_state *sender, __u8 type,
-					__u16 flags, __u64 receiver)
+					__u16 flags, __u64 receiver, __u64 len)
 {
 	if (call->unwanted)
-		skip_bytes(sender, call->unit_len);
+		skip_bytes(sender, len);
 	else
 		put_unit_event(EVENT_QUEUED, type, flags, call->unit, receiver,
 			       sender->sent, sender->skipped);
+	__sync_fetch_and_add(&sender->sent, len);
+	call->done += len;
+	call->unit = 0;
 }
 
-/* The call's pending unit is in the queue of to, if that is known. */
-static __always_inline void tell_queued(struct call *call, struct sock *to,
-					__u16 flags)
+/*
+ * The call's pending unit is in the queue of to, if that is known. A function of
+ * its own, because callers' stacks add up.
+ */
+static __noinline int tell_queued(struct call *call, struct sock *to,
+				  __u16 flags)
 {
-	struct socket_state *sender, *receiver;
+	struct socket_state *sender, *receiver = NULL;
 
 	sender = bpf_map_lookup_elem(&sockets, &call->sock);
-	receiver = to ? socket_of(to) : NULL;
 	if (!sender)
-		return;
-	if (confirm(call, sender))
-		flags |= DATA_OVERLAP;
+		return 0;
+	if (!call->unwanted) {
+		receiver = to ? socket_of(to) : NULL;
+		if (confirm(call, sender))
+			flags |= DATA_OVERLAP;
+	}
 	tell_placed(call, sender, SOCK_STREAM, flags,
-		    receiver ? receiver->number : 0);
-	if (receiver)
-		__sync_fetch_and_add(&receiver->ready, 1);
-	__sync_fetch_and_add(&sender->sent, call->unit_len);
-	call->done += call->unit_len;
-	call->unit = 0;
+		    receiver ? receiver->number : 0, call->unit_len);
+	return 0;
 }
 
 /* Its send failed. Another's skb may have the address by now. */
@@ -217,33 +136,64 @@ static __always_inline void count_untold(struct call *call, __u64 result)
 }
 
 /* The result says how many bytes were queued, told of or not. */
-static __always_inline int on_exit(long result)
+static __always_inline void close_call(struct call *call, long result)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &id);
-
-	if (!call)
-		return 0;
 	if (call->unit) {
-		if (result > 0 && (__u64)result >= call->done + call->unit_len)
+		if (result > 0 && !call->early &&
+		    (__u64)result >= call->done + call->unit_len)
 			tell_queued(call, peer_of((void *)call->sock),
 				    DATA_OVERLAP);
 		else
 			tell_canceled(call);
 	}
-	if (result > 0)
+	if (result > 0 && !call->early)
 		count_untold(call, result);
-	end_call(id, call);
+	end_call(call);
+}
+
+/* Whether the send that ends is one that needs no more than a note. */
+static __always_inline bool ends_noted(struct sock *sk)
+{
+	struct note *n = send_note(sk);
+
+	if (!n)
+		return false;
+	n->task = 0;
+	return true;
+}
+
+/* The current task's send on a socket, which a kretprobe does not know, ends. */
+static __always_inline int on_exit(struct socket *socket, long result)
+{
+	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+	struct call *call;
+
+	if (ends_noted(sk))
+		return 0;
+	call = own_call();
+	if (!call)
+		return 0;
+	if (call->ended) {
+		call->ended = 0; /* this is the second twin */
+		return 0;
+	}
+	if (call->sock && (!sk || call->sock == (__u64)sk))
+		close_call(call, result);
+	else if (sk && result > 0)
+		count_unseen((__u64)sk, result);
+	call->ended = twins;
 	return 0;
 }
 
 /* Nothing is told of an skb, whose address may have been another's. */
 static __always_inline void forget_unit(__u64 skb)
 {
-	bpf_map_delete_elem(&units, &skb);
+	/* To delete what is not there costs more than to find that out. */
+	if (bpf_map_lookup_elem(&units, &skb))
+		bpf_map_delete_elem(&units, &skb);
 }
 
-static __always_inline void fill_unit(struct job *job, struct sock *from,
+static __always_inline void fill_unit(struct job *job,
 				      struct socket_state *sender,
 				      struct socket_state *receiver,
 				      __u64 message, __u32 len)
@@ -252,7 +202,6 @@ static __always_inline void fill_unit(struct job *job, struct sock *from,
 
 	__builtin_memset(job, 0, sizeof(*job));
 	e->kind = EVENT_DATA;
-	e->type = BPF_CORE_READ(from, sk_type);
 	e->time = bpf_ktime_get_boot_ns();
 	e->unit = unique(&next_unit);
 	e->message = message;
@@ -285,6 +234,13 @@ static __noinline bool is_sent_wanted(struct job *job, __u64 from,
 	return true;
 }
 
+/* One more unit of a socket is about to be noted. */
+static __always_inline void count_told(struct socket_state *sender)
+{
+	if (filters_senders)
+		__sync_fetch_and_add(&sender->told, 1);
+}
+
 /*
  * Notes what a unit of a call is called, before another can see its skb. A
  * function of its own, because callers' stacks add up.
@@ -306,21 +262,114 @@ static __noinline int note_unit(struct call *call, __u64 skb, __u64 unit,
 	return 0;
 }
 
+/* skb of a call that is left out is about to be queued. */
+static __always_inline void leave_queued(struct call *call, __u64 skb,
+					 __u64 len)
+{
+	forget_unit(skb);
+	leave_out(bpf_map_lookup_elem(&sockets, &call->sock), len);
+	call->done += len;
+	call->unit = 0;
+}
+
+/*
+ * Takes skb, which is about to be queued to a socket. A function of its own,
+ * because callers' stacks add up.
+ */
+static __noinline int take_queued(struct call *call, struct sk_buff *skb,
+				  struct sock *to,
+				  struct socket_state *receiver)
+{
+	struct socket_state *sender =
+		bpf_map_lookup_elem(&sockets, &call->sock);
+	__u32 len = BPF_CORE_READ(skb, len);
+	struct job job;
+	int done;
+
+	if (!sender || !receiver)
+		return 0;
+	if (call->unit && call->skb == (__u64)skb) {
+		tell_placed(call, sender, BPF_CORE_READ(to, sk_type), 0,
+			    receiver->number, len);
+		return 0;
+	}
+	fill_unit(&job, sender, receiver, call->message, len);
+	job.event.type = BPF_CORE_READ(to, sk_type);
+	job.event.offset = sender->sent;
+	if (!is_sent_wanted(&job, call->sock, sender, to, receiver)) {
+		forget_unit((__u64)skb);
+		skip_bytes(sender, len);
+	} else {
+		job.event.flags |= pass_sent((__u64)skb, job.event.unit,
+					     call->msg, (__u64)to, 0);
+		done = put_unit(&job, skb);
+		if (done == HANDED_OVER) {
+			count_told(sender);
+			note_unit(call, (__u64)skb, job.event.unit, (__u64)to,
+				  true);
+		} else if (done == NOT_ASKED)
+			skip_bytes(sender, len);
+	}
+	__sync_fetch_and_add(&sender->sent, len);
+	call->done += len;
+	return 0;
+}
+
+/*
+ * The send that queues skb to a socket, of which there is a note. NULL if it is left
+ * out, as it is unless another has read there meanwhile, whose it is to be. Then it
+ * goes on with an entry: what was queued before is counted.
+ */
+static __noinline struct call *leave_noted(struct sk_buff *skb, struct sock *to)
+{
+	__u64 key = (__u64)to, sock = (__u64)BPF_CORE_READ(skb, sk);
+	struct note *n = send_note((void *)sock);
+	struct socket_state *st;
+	struct call *call;
+	__u64 msg;
+
+	if (!n || n->kind != LEFT)
+		return NULL;
+	msg = n->msg;
+	if (filters_readers) {
+		st = bpf_map_lookup_elem(&sockets, &key);
+		if (!st || !st->glance) {
+			n->task = 0;
+			call = own_call();
+			st = bpf_map_lookup_elem(&sockets, &sock);
+			if (!st)
+				count(LOSS_MAP, 1);
+			if (!call || !st)
+				return NULL;
+			fill_call(call, (void *)sock, st, msg);
+			call->early = 1;
+			return call;
+		}
+	}
+	st = bpf_map_lookup_elem(&sockets, &sock);
+	if (!st || st->told)
+		forget_unit((__u64)skb);
+	if (st) /* who is inside with MSG_OOB is to see that he is not alone */
+		__sync_fetch_and_add(&st->entered, 1);
+	leave_out(st, BPF_CORE_READ(skb, len));
+	return NULL;
+}
+
 /* list is about to get skb at its end. */
 static __always_inline int on_queue(struct sk_buff_head *list,
 				    struct sk_buff *skb)
 {
-	struct call *call = current_call();
-	struct socket_state *sender, *receiver;
-	struct job job;
-	struct sock *to;
-	__u32 len;
+	struct call *call = call_of(skb);
+	struct sock *to = (void *)list -
+			  bpf_core_field_offset(struct sock, sk_receive_queue);
 
-	if (!call || (__u64)BPF_CORE_READ(skb, sk) != call->sock)
+	if (!call && !leaves_by_note())
 		return 0;
-	to = (void *)list -
-	     bpf_core_field_offset(struct sock, sk_receive_queue);
 	if (!is_unix(to))
+		return 0;
+	if (!call)
+		call = leave_noted(skb, to);
+	if (!call)
 		return 0;
 	if (is_self()) {
 		if (BPF_CORE_READ(to, sk_type) == SOCK_STREAM)
@@ -331,84 +380,75 @@ static __always_inline int on_queue(struct sk_buff_head *list,
 	}
 	if (second_twin(call, (__u64)skb, TWIN_QUEUE))
 		return 0;
-	sender = bpf_map_lookup_elem(&sockets, &call->sock);
-	len = BPF_CORE_READ(skb, len);
-	if (!keeps_sent(to)) {
-		leave_out(sender, len);
-		call->done += len;
-		return 0;
-	}
-	receiver = socket_of(to);
-	if (!sender || !receiver)
-		return 0;
-	if (call->unit && call->skb == (__u64)skb) {
-		tell_placed(call, sender, BPF_CORE_READ(to, sk_type), 0,
-			    receiver->number);
-		call->unit = 0;
-	} else {
-		fill_unit(&job, to, sender, receiver, call->message, len);
-		job.event.offset = sender->sent;
-		job.event.index = receiver->ready;
-		if (!is_sent_wanted(&job, call->sock, sender, to, receiver)) {
-			forget_unit((__u64)skb);
-			skip_bytes(sender, len);
-		} else {
-			job.event.flags |= pass_sent((__u64)skb, job.event.unit,
-						     call->msg, (__u64)to, 0);
-			if (put_unit(&job, skb) == HANDED_OVER)
-				note_unit(call, (__u64)skb, job.event.unit,
-					  (__u64)to, true);
-		}
-	}
-	__sync_fetch_and_add(&receiver->ready, 1);
-	__sync_fetch_and_add(&sender->sent, len);
-	call->done += len;
+	call->filling = 0;
+	if (!leaves_out(call) && keeps_sent(to))
+		return take_queued(call, skb, to, socket_of(to));
+	leave_queued(call, (__u64)skb, BPF_CORE_READ(skb, len));
 	return 0;
 }
 
-/* The bytes of skb are about to be copied from the sender. */
-static __always_inline int on_fill(struct sk_buff *skb)
+/*
+ * Whether what fills skbs matters, and what says that they were queued: streams
+ * may go through skb_queue_tail, but for MSG_OOB, and its program is not skipped.
+ */
+static __always_inline bool watches_skbs(void)
 {
-	struct call *call = current_call();
+	return inline_queue || oob_inside || twins;
+}
 
-	if (call)
-		call->skb = (__u64)skb;
+/*
+ * That many bytes of skb, 0 if that is not known, are about to be copied from the
+ * sender.
+ */
+static __always_inline int on_fill(struct sk_buff *skb, __u32 len)
+{
+	struct call *call;
+
+	if (!watches_skbs())
+		return 0;
+	call = call_of(skb);
+	if (!call)
+		return 0;
+	call->skb = (__u64)skb;
+	call->fill_len = len;
+	call->filling = 1;
 	return 0;
 }
 
-/* They have been, and only the sender knows of skb yet. */
-static __always_inline int on_filled(long err)
+/*
+ * The send whose skb was filled, which only a kretprobe does not know (NULL).
+ */
+static __always_inline struct call *filled_call(struct sk_buff *skb)
 {
-	struct call *call = current_call();
-	struct socket_state *sender, *receiver;
-	struct sk_buff *skb;
-	struct sock *from, *to;
-	struct job job;
-	__u16 type;
+	struct call *call = skb ? call_of(skb) : current_call();
 
-	if (!call || err < 0)
-		return 0;
-	from = (void *)call->sock;
-	skb = (void *)call->skb;
-	type = BPF_CORE_READ(from, sk_type);
-	if (type != SOCK_STREAM || !(inline_queue || call->oob) || is_self())
-		return 0;
+	if (!call || !(inline_queue || call->oob))
+		return NULL;
+	if (!skb)
+		return call->filling ? call : NULL;
 	if (second_twin(call, (__u64)skb, TWIN_FILLED))
-		return 0;
-	to = peer_of(from);
-	if (call->unit) /* sendmsg goes on only when it was queued */
-		tell_queued(call, to, DATA_OVERLAP);
-	if (to && !keeps_sent(to)) {
-		call->left = 1; /* the call's end tells how much */
-		count(COUNT_FILTERED, 1);
-		return 0;
-	}
-	sender = bpf_map_lookup_elem(&sockets, &call->sock);
-	receiver = to ? socket_of(to) : NULL;
+		return NULL;
+	call->skb = (__u64)skb;
+	return call;
+}
+
+/*
+ * Takes the skb that was filled. A function of its own, because callers' stacks
+ * add up.
+ */
+static __noinline int take_filled(struct call *call, struct sock *to,
+				  struct socket_state *receiver)
+{
+	struct socket_state *sender =
+		bpf_map_lookup_elem(&sockets, &call->sock);
+	struct sk_buff *skb = (void *)call->skb;
+	struct job job;
+
 	if (!sender || !receiver)
 		return 0;
-	fill_unit(&job, from, sender, receiver, call->message,
+	fill_unit(&job, sender, receiver, call->message,
 		  BPF_CORE_READ(skb, len));
+	job.event.type = SOCK_STREAM;
 	job.event.flags = DATA_PENDING;
 	call->unit = job.event.unit;
 	call->unit_len = job.event.total;
@@ -418,22 +458,77 @@ static __always_inline int on_filled(long err)
 		forget_unit((__u64)skb);
 		return 0;
 	}
+	count_told(sender);
 	note_unit(call, (__u64)skb, call->unit, (__u64)to, !inline_queue);
 	job.event.flags |=
 		pass_sent((__u64)skb, job.event.unit, call->msg, (__u64)to, 1);
-	put_unit(&job, skb);
+	if (put_unit(&job, skb) == NOT_ASKED)
+		call->unwanted = 1;
 	return 0;
+}
+
+/* The bytes of an skb have been copied, and only the sender knows of it yet. */
+static __always_inline int on_filled(struct sk_buff *skb, long err)
+{
+	struct sock *from, *to;
+	struct call *call;
+
+	if (!watches_skbs())
+		return 0;
+	call = filled_call(skb);
+	if (!call || is_self())
+		return 0;
+	call->filling = 0;
+	skb = (void *)call->skb;
+	from = (void *)call->sock;
+	if (err < 0 || BPF_CORE_READ(from, sk_type) != SOCK_STREAM)
+		return 0;
+	to = peer_of(from);
+	if (call->unit) /* sendmsg goes on only when it was queued */
+		tell_queued(call, to, DATA_OVERLAP);
+	if (to && !keeps_sent(to)) {
+		call->left = 1; /* the call's end tells how much */
+		count(COUNT_FILTERED, 1);
+		return 0;
+	}
+	if (!leaves_out(call))
+		return to ? take_filled(call, to, socket_of(to)) : 0;
+	forget_unit((__u64)skb);
+	call->unit = 1; /* whatever it is called */
+	call->unit_len = BPF_CORE_READ(skb, len);
+	call->unwanted = 1;
+	return 0;
+}
+
+/* The skb that was filled is queued, and the kernel has skipped who would take it. */
+static __always_inline void pass_over(struct call *call)
+{
+	struct socket_state *sender =
+		bpf_map_lookup_elem(&sockets, &call->sock);
+
+	call->filling = 0;
+	if (!sender)
+		return;
+	__sync_fetch_and_add(&sender->sent, call->fill_len);
+	call->done += call->fill_len;
 }
 
 /* to has something new to read. */
 static __always_inline int on_readable(struct sock *to)
 {
-	struct call *call = current_call();
+	struct call *call;
 
 	if (family_only && is_listening(to))
 		open_door(to);
-	if (call && call->unit && peer_of((void *)call->sock) == to)
+	if (!watches_skbs())
+		return 0;
+	call = current_call();
+	if (!call || !(call->unit || call->filling))
+		return 0;
+	if (call->unit && peer_of((void *)call->sock) == to)
 		tell_queued(call, to, 0);
+	else if (call->filling)
+		pass_over(call);
 	return 0;
 }
 
@@ -450,6 +545,8 @@ static __noinline int note_page(__u64 skb, __u64 unit, __u64 from,
 	before = bpf_map_lookup_elem(&units, &skb);
 	joined = before && before->sock == from &&
 		 before->number == sender->number;
+	if (!joined)
+		count_told(sender);
 	u.unit = unit;
 	u.sock = from;
 	u.number = sender->number;
@@ -460,14 +557,55 @@ static __noinline int note_page(__u64 skb, __u64 unit, __u64 from,
 	return joined;
 }
 
+/*
+ * Takes size bytes at an address, 0 if that is not known, that were added to an
+ * skb. The job is made where it will be: callers' stacks add up.
+ */
+static __noinline int take_appended(struct sk_buff *skb, __u64 at, __u32 size,
+				    struct socket_state *sender,
+				    struct socket_state *receiver)
+{
+	struct sock *from = BPF_CORE_READ(skb, sk), *to = peer_of(from);
+	__u64 key = job_key();
+	struct job *job;
+
+	if (!sender || !receiver)
+		return 0;
+	bpf_map_update_elem(&jobs, &key, (void *)&blank_job, BPF_ANY);
+	job = bpf_map_lookup_elem(&jobs, &key);
+	if (!job) {
+		__sync_fetch_and_add(&sender->sent, size);
+		count(LOSS_MAP, 1);
+		return 0;
+	}
+	fill_unit(job, sender, receiver, unique(&next_message), size);
+	job->event.type = SOCK_STREAM; /* others have no sendpage */
+	job->event.lost = lost_units();
+	job->event.offset = sender->sent;
+	job->left = snaplen;
+	__sync_fetch_and_add(&sender->sent, size);
+	if (is_sent_wanted(job, (__u64)from, sender, to, receiver)) {
+		job->event.flags &= ~DATA_UNASKED; /* it counts as lost */
+		if (note_page((__u64)skb, job->event.unit, (__u64)from, sender,
+			      (__u64)to))
+			job->event.flags |= DATA_JOINED;
+		count(COUNT_UNITS, 1);
+		put_run(key, at, size);
+	} else {
+		forget_unit((__u64)skb); /* when its bytes are read is open */
+		skip_bytes(sender, size);
+	}
+	bpf_map_delete_elem(&jobs, &key);
+	return 0;
+}
+
 /* A page was added to an skb of a stream by sendpage (up to v6.4). */
 static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 				     __u32 offset, __u32 size)
 {
 	struct sock *from = BPF_CORE_READ(skb, sk), *to;
-	struct socket_state *sender, *receiver;
-	__u64 at, key = job_key();
-	struct job job;
+	struct socket_state *sender;
+	__u64 at;
 
 	if (!from || !is_unix(from) || is_self() || is_hopeless(from))
 		return 0;
@@ -475,36 +613,15 @@ static __always_inline int on_append(struct sk_buff *skb, __u64 page,
 	if (!may_send(from))
 		return 0;
 	sender = socket_of(from);
-	if (to && !keeps_sent(to)) {
+	if (!to)
+		return 0;
+	if (!keeps_sent(to)) {
 		leave_out(sender, size);
 		return 0;
 	}
-	receiver = to ? socket_of(to) : NULL;
-	if (!sender || !receiver)
-		return 0;
-	fill_unit(&job, from, sender, receiver, unique(&next_message), size);
-	job.event.lost = lost_units();
-	job.event.offset = sender->sent;
-	job.event.index = receiver->ready;
-	job.left = snaplen;
-	__sync_fetch_and_add(&sender->sent, size);
-	if (!is_sent_wanted(&job, (__u64)from, sender, to, receiver)) {
-		forget_unit((__u64)skb); /* when its bytes are read is open */
-		skip_bytes(sender, size);
-		return 0;
-	}
-	if (note_page((__u64)skb, job.event.unit, (__u64)from, sender,
-		      (__u64)to))
-		job.event.flags |= DATA_JOINED;
 	at = page_address(page);
-	count(COUNT_UNITS, 1);
-	if (bpf_map_update_elem(&jobs, &key, &job, BPF_ANY)) {
-		count(LOSS_MAP, 1);
-		return 0;
-	}
-	put_run(key, at ? at + offset : 0, size);
-	bpf_map_delete_elem(&jobs, &key);
-	return 0;
+	return take_appended(skb, at ? at + offset : 0, size, sender,
+			     socket_of(to));
 }
 
 #endif

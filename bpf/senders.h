@@ -127,24 +127,24 @@ static __noinline int begin_sending(struct sock *sk)
 	s = sending_of(id);
 	if (s && s->active)
 		leave(s); /* failed before it reached the socket */
+	if (sender && !unwanted)
+		make_loud(sk, sender, 0);
 	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
 		return 0;
-	if (!unwanted)
-		make_loud(sk, sender, 0);
 	if (!s) {
 		count(LOSS_MAP, 1);
 		__sync_fetch_and_add(&w->entered, 1); /* nobody is solo */
 		w->synced = 0;
 		return 0;
 	}
-	s->task = unwanted ? UNWANTED : recall_task(s, id);
+	s->task = is_nameless(unwanted) ? UNWANTED : recall_task(s, id);
 	s->sock = (__u64)sk;
 	s->number = sender->number;
 	enter(w, s, (__u64)sk);
 	*(volatile __u32 *)&s->active = 1;
 	if (unwanted)
-		hush(sender, w);
+		hush(sender, w, s->task);
 	return 0;
 }
 
@@ -175,7 +175,7 @@ static __always_inline int on_syscall(__u32 fd)
 	struct sock *sk = any_socket_at(fd);
 
 	/* Of a family's sockets it is to be noted that they are used. */
-	if (!sk || (!family_only && begins_hopeless(sk)) || !is_unix(sk))
+	if (!sk || !is_unix(sk) || (!family_only && begins_hopeless(sk)))
 		return 0;
 	if (is_self())
 		return note_own(sk);
@@ -326,12 +326,14 @@ static __always_inline struct writers *untold_writers(struct sock *to,
 	unwanted = sender && sends_unwanted(from, sender);
 	if (unwanted && is_quiet(sender))
 		return NULL;
+	if (sender && !unwanted)
+		make_loud(from, sender, 1);
 	w = sender ? writers_of(sender->number) : NULL;
 	if (!w)
 		return NULL;
-	if (!unwanted)
-		make_loud(from, sender, 1);
-	*task = unwanted ? UNWANTED : remember_task(bpf_get_current_pid_tgid());
+	*task = is_nameless(unwanted) ?
+			UNWANTED :
+			remember_task(bpf_get_current_pid_tgid());
 	solo = is_solo(w);
 	if (!w->only && alone_in_flight(from, to))
 		w->only = *task;

@@ -25,14 +25,16 @@ const struct passed_event *layout_passed;
 const struct process_event *layout_process;
 
 /*
- * An argument of an fentry program is a typed pointer, with which v5.10 lets
- * one do less than with a number.
+ * An argument of an fentry program is a typed pointer, with which v5.10 lets one do
+ * less than with a number. What is left of a pointer that is negated is a number to
+ * every verifier; twice, it is the same one. (To copy it takes a helper, and 95
+ * instructions.)
  */
 static __always_inline __u64 plain(const volatile void *typed)
 {
-	__u64 value = 0;
+	__u64 value = (__u64)typed;
 
-	bpf_probe_read_kernel(&value, sizeof(value), &typed);
+	asm volatile("%0 = -%0\n\t%0 = -%0" : "+r"(value));
 	return value;
 }
 
@@ -59,13 +61,13 @@ int BPF_PROG(fentry_dgram_enter, void *socket, void *msg)
 SEC("fexit/unix_stream_sendmsg")
 int BPF_PROG(fentry_stream_exit, void *socket, void *msg, __u64 len, int ret)
 {
-	UNINTERRUPTED(on_exit(ret));
+	UNINTERRUPTED(on_exit(SOCKET(plain(socket)), ret));
 }
 
 SEC("fexit/unix_dgram_sendmsg")
 int BPF_PROG(fentry_dgram_exit, void *socket, void *msg, __u64 len, int ret)
 {
-	UNINTERRUPTED(on_exit(ret));
+	UNINTERRUPTED(on_exit(SOCKET(plain(socket)), ret));
 }
 
 SEC("fentry/skb_queue_tail")
@@ -75,27 +77,27 @@ int BPF_PROG(fentry_queue, void *list, void *skb)
 }
 
 SEC("fentry/skb_copy_datagram_from_iter")
-int BPF_PROG(fentry_fill, void *skb)
+int BPF_PROG(fentry_fill, void *skb, int offset, void *from, int len)
 {
-	UNINTERRUPTED(on_fill(SKB(plain(skb))));
+	UNINTERRUPTED(on_fill(SKB(plain(skb)), len));
 }
 
 SEC("fexit/skb_copy_datagram_from_iter")
 int BPF_PROG(fentry_filled, void *skb, int offset, void *from, int len, int ret)
 {
-	UNINTERRUPTED(on_filled(ret));
+	UNINTERRUPTED(on_filled(SKB(plain(skb)), ret));
 }
 
 SEC("fentry/skb_splice_from_iter")
 int BPF_PROG(fentry_splice, void *skb)
 {
-	UNINTERRUPTED(on_fill(SKB(plain(skb))));
+	UNINTERRUPTED(on_fill(SKB(plain(skb)), 0));
 }
 
 SEC("fexit/skb_splice_from_iter")
 int BPF_PROG(fentry_spliced3, void *skb, void *iter, __u64 max, __u64 ret)
 {
-	UNINTERRUPTED(on_filled((long)ret));
+	UNINTERRUPTED(on_filled(SKB(plain(skb)), (long)ret));
 }
 
 /* Up to v6.17 skb_splice_from_iter takes a fourth argument, flags. */
@@ -103,7 +105,7 @@ SEC("fexit/skb_splice_from_iter")
 int BPF_PROG(fentry_spliced4, void *skb, void *iter, __u64 max, __u64 gfp,
 	     __u64 ret)
 {
-	UNINTERRUPTED(on_filled((long)ret));
+	UNINTERRUPTED(on_filled(SKB(plain(skb)), (long)ret));
 }
 
 SEC("fentry/sock_def_readable")
@@ -144,13 +146,13 @@ int BPF_KPROBE(kprobe_dgram_enter, void *socket, void *msg)
 SEC("kretprobe/unix_stream_sendmsg")
 int BPF_KRETPROBE(kprobe_stream_exit, int ret)
 {
-	return on_exit(ret);
+	return on_exit(NULL, ret);
 }
 
 SEC("kretprobe/unix_dgram_sendmsg")
 int BPF_KRETPROBE(kprobe_dgram_exit, int ret)
 {
-	return on_exit(ret);
+	return on_exit(NULL, ret);
 }
 
 SEC("kprobe/skb_queue_tail")
@@ -160,27 +162,27 @@ int BPF_KPROBE(kprobe_queue, void *list, void *skb)
 }
 
 SEC("kprobe/skb_copy_datagram_from_iter")
-int BPF_KPROBE(kprobe_fill, void *skb)
+int BPF_KPROBE(kprobe_fill, void *skb, int offset, void *from, int len)
 {
-	return on_fill(SKB(skb));
+	return on_fill(SKB(skb), len);
 }
 
 SEC("kretprobe/skb_copy_datagram_from_iter")
 int BPF_KRETPROBE(kprobe_filled, int ret)
 {
-	return on_filled(ret);
+	return on_filled(NULL, ret);
 }
 
 SEC("kprobe/skb_splice_from_iter")
 int BPF_KPROBE(kprobe_splice, void *skb)
 {
-	return on_fill(SKB(skb));
+	return on_fill(SKB(skb), 0);
 }
 
 SEC("kretprobe/skb_splice_from_iter")
 int BPF_KRETPROBE(kprobe_spliced, long ret)
 {
-	return on_filled(ret);
+	return on_filled(NULL, ret);
 }
 
 SEC("kprobe/sock_def_readable")
@@ -204,15 +206,14 @@ SEC("kretprobe/skb_append_pagefrags")
 int BPF_KRETPROBE(kprobe_appended, int ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct append *p = bpf_map_lookup_elem(&appends, &id), a;
+	struct append *a = bpf_map_lookup_elem(&appends, &id);
 
-	if (!p)
+	if (!a)
 		return 0;
-	a = *p;
+	if (!ret)
+		on_append(SKB(a->skb), a->page, a->offset, a->size);
 	bpf_map_delete_elem(&appends, &id);
-	if (ret)
-		return 0;
-	return on_append(SKB(a.skb), a.page, a.offset, a.size);
+	return 0;
 }
 
 SEC("kprobe/unix_release")

@@ -114,6 +114,9 @@ const (
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
 	sockcapVarArmed                         = "armed"
+	sockcapVarAsksReaders                   = "asks_readers"
+	sockcapVarBlankCall                     = "blank_call"
+	sockcapVarBlankJob                      = "blank_job"
 	sockcapVarBlankSending                  = "blank_sending"
 	sockcapVarBlankWalk                     = "blank_walk"
 	sockcapVarBlankWriters                  = "blank_writers"
@@ -133,6 +136,7 @@ const (
 	sockcapVarFilterEpoch                   = "filter_epoch"
 	sockcapVarFiltering                     = "filtering"
 	sockcapVarFiltersNames                  = "filters_names"
+	sockcapVarFiltersReaders                = "filters_readers"
 	sockcapVarFiltersSenders                = "filters_senders"
 	sockcapVarFiltersSockets                = "filters_sockets"
 	sockcapVarForkChildAt                   = "fork_child_at"
@@ -157,6 +161,7 @@ const (
 	sockcapVarNextSocket                    = "next_socket"
 	sockcapVarNextUnit                      = "next_unit"
 	sockcapVarNotedPassings                 = "noted_passings"
+	sockcapVarOobInside                     = "oob_inside"
 	sockcapVarPageBase                      = "page_base"
 	sockcapVarPageOrigin                    = "page_origin"
 	sockcapVarPageSize                      = "page_size"
@@ -333,6 +338,9 @@ type sockcapVariableSpecs struct {
 	AllocPointerAt     *ebpf.VariableSpec `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.VariableSpec `ebpf:"alloc_site_at"`
 	Armed              *ebpf.VariableSpec `ebpf:"armed"`
+	AsksReaders        *ebpf.VariableSpec `ebpf:"asks_readers"`
+	BlankCall          *ebpf.VariableSpec `ebpf:"blank_call"`
+	BlankJob           *ebpf.VariableSpec `ebpf:"blank_job"`
 	BlankSending       *ebpf.VariableSpec `ebpf:"blank_sending"`
 	BlankWalk          *ebpf.VariableSpec `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.VariableSpec `ebpf:"blank_writers"`
@@ -352,6 +360,7 @@ type sockcapVariableSpecs struct {
 	FilterEpoch        *ebpf.VariableSpec `ebpf:"filter_epoch"`
 	Filtering          *ebpf.VariableSpec `ebpf:"filtering"`
 	FiltersNames       *ebpf.VariableSpec `ebpf:"filters_names"`
+	FiltersReaders     *ebpf.VariableSpec `ebpf:"filters_readers"`
 	FiltersSenders     *ebpf.VariableSpec `ebpf:"filters_senders"`
 	FiltersSockets     *ebpf.VariableSpec `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.VariableSpec `ebpf:"fork_child_at"`
@@ -376,6 +385,7 @@ type sockcapVariableSpecs struct {
 	NextSocket         *ebpf.VariableSpec `ebpf:"next_socket"`
 	NextUnit           *ebpf.VariableSpec `ebpf:"next_unit"`
 	NotedPassings      *ebpf.VariableSpec `ebpf:"noted_passings"`
+	OobInside          *ebpf.VariableSpec `ebpf:"oob_inside"`
 	PageBase           *ebpf.VariableSpec `ebpf:"page_base"`
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
 	PageSize           *ebpf.VariableSpec `ebpf:"page_size"`
@@ -489,6 +499,9 @@ type sockcapVariables struct {
 	AllocPointerAt     *ebpf.Variable `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.Variable `ebpf:"alloc_site_at"`
 	Armed              *ebpf.Variable `ebpf:"armed"`
+	AsksReaders        *ebpf.Variable `ebpf:"asks_readers"`
+	BlankCall          *ebpf.Variable `ebpf:"blank_call"`
+	BlankJob           *ebpf.Variable `ebpf:"blank_job"`
 	BlankSending       *ebpf.Variable `ebpf:"blank_sending"`
 	BlankWalk          *ebpf.Variable `ebpf:"blank_walk"`
 	BlankWriters       *ebpf.Variable `ebpf:"blank_writers"`
@@ -508,6 +521,7 @@ type sockcapVariables struct {
 	FilterEpoch        *ebpf.Variable `ebpf:"filter_epoch"`
 	Filtering          *ebpf.Variable `ebpf:"filtering"`
 	FiltersNames       *ebpf.Variable `ebpf:"filters_names"`
+	FiltersReaders     *ebpf.Variable `ebpf:"filters_readers"`
 	FiltersSenders     *ebpf.Variable `ebpf:"filters_senders"`
 	FiltersSockets     *ebpf.Variable `ebpf:"filters_sockets"`
 	ForkChildAt        *ebpf.Variable `ebpf:"fork_child_at"`
@@ -532,6 +546,7 @@ type sockcapVariables struct {
 	NextSocket         *ebpf.Variable `ebpf:"next_socket"`
 	NextUnit           *ebpf.Variable `ebpf:"next_unit"`
 	NotedPassings      *ebpf.Variable `ebpf:"noted_passings"`
+	OobInside          *ebpf.Variable `ebpf:"oob_inside"`
 	PageBase           *ebpf.Variable `ebpf:"page_base"`
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
 	PageSize           *ebpf.Variable `ebpf:"page_size"`

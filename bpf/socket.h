@@ -140,14 +140,18 @@ static __always_inline bool is_dead(struct sock *sk)
 
 /*
  * Whether sk is another socket than the one that st was made for. An inode
- * decides. Without one, a dead socket is the one that it was when it sent; a
- * live one waits to be accepted, and is known by its peer.
+ * decides: one that it lacked when the caller looked, and st has, is looked for
+ * again, for accept may have given it meanwhile. Without one, a dead socket is the
+ * one that it was when it sent; a live one waits to be accepted, and is known by
+ * its peer.
  */
 static __always_inline bool replaced(struct socket_state *st, struct sock *sk,
 				     __u64 inode, __u64 peer)
 {
 	struct socket_state *ps;
 
+	if (!inode && *(volatile __u64 *)&st->inode)
+		inode = inode_of(sk);
 	if (inode && st->inode)
 		return inode != st->inode;
 	if (is_dead(sk))
@@ -178,10 +182,13 @@ static __always_inline __u64 claim_of(__u64 sock, __u64 number)
 	return sock ^ number * 0x9e3779b97f4a7c15; /* odd: one to one */
 }
 
-/* Whether another was first. */
+/*
+ * Whether another was first. The result is an int: up to v6.3 the functions of maps
+ * return one, and leave the other half of the register empty.
+ */
 static __always_inline bool is_claimed(__u64 *claim)
 {
-	return bpf_map_update_elem(&claims, claim, claim, BPF_NOEXIST) ==
+	return (int)bpf_map_update_elem(&claims, claim, claim, BPF_NOEXIST) ==
 	       -EEXIST;
 }
 

@@ -92,7 +92,7 @@ static __always_inline __u64 current_ids(void)
 	       BPF_CORE_READ(cred, uid.val);
 }
 
-static __always_inline void fill_task(struct task_id *t)
+static __always_inline void fill_ids(struct task_id *t)
 {
 	__u64 id = bpf_get_current_pid_tgid(), ugid = current_ids();
 
@@ -100,7 +100,25 @@ static __always_inline void fill_task(struct task_id *t)
 	t->tid = (__u32)id;
 	t->uid = (__u32)ugid;
 	t->gid = ugid >> 32;
+}
+
+static __always_inline void fill_task(struct task_id *t)
+{
+	fill_ids(t);
 	fill_comms(t->comm, t->thread);
+}
+
+/* How often the current task has left a CPU. */
+static __always_inline __u64 current_switches(void)
+{
+	struct task_struct *task;
+
+	if (walks_typed()) {
+		task = bpf_get_current_task_btf();
+		return task->nvcsw + task->nivcsw;
+	}
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
 }
 
 /* Whether the current task is ours, and what it does is left out. */

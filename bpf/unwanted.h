@@ -9,10 +9,26 @@
  * Tasks that the filter leaves out whatever they send. All of them are one in
  * the account of who sends on a socket (senders.h), which tells them from others
  * that send there, and rests while there are none (quiet.h). Nobody needs names.
+ *
+ * With filters_readers they are left out only if such a task reads it too. Each is
+ * called by its name in the account then, for others may read what they send.
  */
 
 /* Key of them all: no task has it, thread group 0 has no thread 1. */
 #define UNWANTED 1ULL
+
+/* Whether the account knows a sender as one of them only. */
+static __always_inline bool is_nameless(bool unwanted)
+{
+	return unwanted && !filters_readers;
+}
+
+/* What the filter asks of the current task. */
+static __always_inline void fill_asked(struct task_id *t)
+{
+	fill_ids(t);
+	fill_comm(t->comm);
+}
 
 /*
  * Whether the current task is one of them on this socket. Where both ends have
@@ -22,7 +38,6 @@
 static __always_inline bool sends_unwanted(struct sock *sk,
 					   struct socket_state *st)
 {
-	__u64 id, ugid;
 	struct task_id t;
 
 	if (!filters_senders || BPF_CORE_READ(sk, sk_type) == SOCK_DGRAM ||
@@ -30,14 +45,22 @@ static __always_inline bool sends_unwanted(struct sock *sk,
 		return false;
 	if (st->address && address_of((void *)st->peer))
 		return false;
-	id = bpf_get_current_pid_tgid();
-	ugid = current_ids();
-	t.pid = id >> 32;
-	t.tid = (__u32)id;
-	t.uid = (__u32)ugid;
-	t.gid = ugid >> 32;
-	fill_comm(t.comm);
+	fill_asked(&t);
 	return !filter_sender(&t);
+}
+
+/*
+ * Whether the current task is one of them as a reader. A function of its own,
+ * because callers' stacks add up.
+ */
+static __noinline bool reads_unwanted(void)
+{
+	struct task_id t;
+
+	if (!filters_readers)
+		return true;
+	fill_asked(&t);
+	return !filter_reader(&t);
 }
 
 #endif

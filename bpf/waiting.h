@@ -68,7 +68,8 @@ __attribute__((noinline)) int show_waiting(__u64 address, __u64 to, __u64 place,
 	pass_shown(address, job.event.unit, to);
 	lost = put_unit(&job, skb);
 	if (lost != HANDED_OVER) { /* not lost: its reader tells of it */
-		count(lost == LOSS_MAP ? LOSS_MAP : LOSS_RING, -1);
+		if (lost != NOT_ASKED)
+			count(lost == LOSS_MAP ? LOSS_MAP : LOSS_RING, -1);
 		bpf_map_delete_elem(&waits, &address);
 		return 0;
 	}

@@ -184,3 +184,42 @@ func TestOffsetsOfPlaced(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestCutCounted: units of which pieces found no room, and units that could not be
+// read, are counted, once each; what the filter leaves out is not, nor what is
+// whole, or shortened by choice.
+func TestCutCounted(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		pieces          [][3]uint32 // at, size, flags, of 9 bytes
+		snaplen         uint32
+		paths           string
+		cut, unreadable uint64
+	}{
+		{name: "whole", pieces: [][3]uint32{{0, 4, 0}, {4, 5, 0}}},
+		{name: "the end is missing", pieces: [][3]uint32{{0, 4, 0}}, cut: 1},
+		{name: "the middle is missing", pieces: [][3]uint32{{0, 4, 0}, {7, 2, 0}}, cut: 1},
+		{name: "the begin is missing", pieces: [][3]uint32{{4, 2, 0}, {7, 2, 0}}, cut: 1},
+		{name: "unreadable", pieces: [][3]uint32{{0, 4, bpf.DataUnreadable}, {4, 5, bpf.DataUnreadable}}, unreadable: 1},
+		{name: "by choice", pieces: [][3]uint32{{0, 4, 0}}, snaplen: 4},
+		{name: "the end is missing of what the filter leaves out", pieces: [][3]uint32{{0, 4, 0}}, paths: "/no"},
+	} {
+		var names []string
+		if c.paths != "" {
+			names = []string{c.paths}
+		}
+		s := newTestSession(names...)
+		if c.snaplen > 0 {
+			s.units.snaplen = c.snaplen
+		}
+		for _, p := range c.pieces {
+			s.take(&bpf.Event{Kind: bpf.KindData, Payload: make([]byte, p[1]), Data: bpf.Data{
+				Flags: uint16(p[2]), Unit: 1<<22 | 7, Sender: 1, Receiver: 2, Total: 9, At: p[0], Size: p[1],
+			}})
+		}
+		s.units.expire(true)
+		if cut, unreadable := s.stats.cut.Load(), s.stats.unreadable.Load(); cut != c.cut || unreadable != c.unreadable {
+			t.Errorf("%s: %d cut, %d unreadable, want %d and %d", c.name, cut, unreadable, c.cut, c.unreadable)
+		}
+	}
+}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/sockcap/sockcap/bpf"
 )
@@ -24,6 +24,7 @@ const (
 type programs struct {
 	set   string
 	coll  *ebpf.Collection
+	ring  *ringbuf.Reader
 	links []attached
 
 	filter *kernelFilter
@@ -62,32 +63,34 @@ func (p *programs) close() error {
 		p.iter = nil
 	}
 	p.coll.Close()
-	return err
+	return errors.Join(err, p.ring.Close())
 }
 
 // load puts the plan's programs into the kernel and attaches them.
-func (p *plan) load(bufferSize int) (*programs, error) {
-	spec, err := p.spec(bufferSize)
+func (p *plan) load() (*programs, error) {
+	stock, err := p.prepare()
 	if err != nil {
 		return nil, err
 	}
-	return p.loadSpec(spec)
+	return p.loadStock(stock)
 }
 
-// spec is the plan's programs, and the filter's in them.
-func (p *plan) spec(bufferSize int) (*ebpf.CollectionSpec, error) {
-	spec, err := p.sym.object()
-	if err == nil {
-		err = p.knobs.Set(spec)
-	}
+// prepare takes a stock and makes it the plan's.
+func (p *plan) prepare() (*stock, error) {
+	stock, err := p.stock()
 	if err != nil {
-		return nil, &Error{Op: "load programs", Err: err}
+		return nil, &Error{Op: "load programs", Name: p.set, Err: err}
 	}
-	if err := p.filter.install(spec); err != nil {
-		return nil, &Error{Op: "load filter", Err: err}
+	if err := p.fit(stock.spec); err != nil {
+		stock.close()
+		return nil, err
 	}
-	spec.Maps["ring"].MaxEntries = uint32(bufferSize)
-	p.makeRoom(spec)
+	return stock, nil
+}
+
+// fit leaves of the programs those that the plan attaches, with its knobs and its
+// filter in them.
+func (p *plan) fit(spec *ebpf.CollectionSpec) error {
 	for name := range spec.Programs {
 		wanted := name == iterWaiting && p.withIter() ||
 			slices.ContainsFunc(p.hooks, func(h hook) bool { return h.program == name })
@@ -95,32 +98,37 @@ func (p *plan) spec(bufferSize int) (*ebpf.CollectionSpec, error) {
 			delete(spec.Programs, name)
 		}
 	}
-	return spec, nil
+	if err := p.knobs.Set(spec); err != nil {
+		return &Error{Op: "load programs", Err: err}
+	}
+	if err := p.filter.install(spec); err != nil {
+		return &Error{Op: "load filter", Err: err}
+	}
+	return nil
 }
 
 // withIter says whether unread data is to be shown, and can be.
 func (p *plan) withIter() bool { return p.set == hooksTracepoint && p.sym.hasUnixIter() }
 
-func (p *plan) loadSpec(spec *ebpf.CollectionSpec) (*programs, error) {
+// loadStock takes the stock, whatever comes of it.
+func (p *plan) loadStock(stock *stock) (*programs, error) {
 	hooks := p.hooks
 	if p.knobs.Twins {
-		hooks = p.twins(spec)
+		hooks = p.twins(stock.spec)
 	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, &Error{Op: "raise memlock limit", Err: err}
-	}
-	coll, err := loadPrograms(spec, p.sym.types)
-	if err != nil {
+	if err := stock.loadPrograms(p.sym.types); err != nil {
+		stock.close()
 		return nil, &Error{Op: "load programs", Name: p.set, Err: err}
 	}
-	loaded := &programs{set: p.set, coll: coll, filter: p.filter}
+	loaded := &programs{set: p.set, coll: stock.coll, ring: stock.ring, filter: p.filter}
 	if p.family != nil {
 		if err := loaded.adopt(p.family); err != nil {
 			return nil, errors.Join(err, loaded.close())
 		}
 	}
 	if p.withIter() {
-		if loaded.iter, err = link.AttachIter(link.IterOptions{Program: coll.Programs[iterWaiting]}); err != nil {
+		var err error
+		if loaded.iter, err = link.AttachIter(link.IterOptions{Program: loaded.coll.Programs[iterWaiting]}); err != nil {
 			return nil, errors.Join(&Error{Op: "attach", Name: "iter/unix", Err: err}, loaded.close())
 		}
 	}
@@ -160,7 +168,7 @@ func (p *programs) attach(hooks []hook) error {
 	}
 	for i, l := range links {
 		if l != nil && errs[i] == nil {
-			p.links = append(p.links, attached{l, hooks[i].kind, hooks[i].program})
+			p.links = append(p.links, attached{l, hooks[i]})
 		}
 	}
 	return errors.Join(errs...)
@@ -169,8 +177,7 @@ func (p *programs) attach(hooks []hook) error {
 // attached is one program in place.
 type attached struct {
 	link.Link
-	kind    string
-	program string
+	hook
 }
 
 // twinSuffix is what the second of two equal programs has after its name.
@@ -194,10 +201,6 @@ func (p *plan) twins(spec *ebpf.CollectionSpec) []hook {
 // iterWaiting is the program that shows unread data.
 const iterWaiting = "iter_waiting"
 
-// maxActive is how many tasks may be inside a function with a kretprobe; what
-// goes beyond is not seen to return, which costs nothing but memory.
-const maxActive = 4096
-
 func attach(h hook, prog *ebpf.Program) (link.Link, error) {
 	switch h.kind {
 	case "fentry", "fexit":
@@ -205,11 +208,7 @@ func attach(h hook, prog *ebpf.Program) (link.Link, error) {
 	case "kprobe":
 		return link.Kprobe(h.target, prog, nil)
 	case "kretprobe":
-		l, err := link.Kretprobe(h.target, prog, &link.KprobeOptions{RetprobeMaxActive: maxActive})
-		if err != nil {
-			l, err = link.Kretprobe(h.target, prog, nil)
-		}
-		return l, err
+		return attachReturn(h.target, prog)
 	case "raw":
 		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.target, Program: prog})
 	default:

@@ -114,7 +114,7 @@ func BenchmarkFilteredOut(b *testing.B) {
 		{Hooks: hooksFentry}, {Hooks: hooksKprobe},
 		{Hooks: hooksTracepoint}, {Hooks: hooksTracepoint, Senders: "exact"},
 	} {
-		for by, text := range map[string]string{"path": "/run/nobody/is.here", "comm": "src comm nobody"} {
+		for by, text := range map[string]string{"path": "/run/nobody/is.here", "comm": "src comm nobody", "either": "comm nobody"} {
 			name := set.Hooks + "-" + by
 			if set.Senders != "" {
 				name = set.Hooks + "-" + set.Senders + "-" + by
@@ -172,12 +172,12 @@ func whileEmpty(b *testing.B, o Options, measure func(*programs) float64) float6
 	if err != nil {
 		b.Fatal(err)
 	}
-	spec, err := plan.spec(o.BufferSize)
+	stock, err := plan.prepare()
 	if err != nil {
 		b.Fatal(err)
 	}
-	empty(spec)
-	p, err := plan.loadSpec(spec)
+	empty(stock.spec)
+	p, err := plan.loadStock(stock)
 	if err != nil {
 		b.Fatal(err)
 	}

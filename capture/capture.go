@@ -84,8 +84,10 @@ type Stats struct {
 	LostMissed   uint64 // hook not run by the kernel (recursion)
 	LostMap      uint64 // kernel map full
 	LostEvents   uint64 // events that are no data (connect, close, ...) and words of who a process is: no room for them, or hook not run
+	LostNotes    uint64 // words of who a socket is, or has read, that something was read, or of a doubt: no room for them
 	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it, or hook not run
-	Unreadable   uint64 // packets with payload that could not be read
+	Unreadable   uint64 // messages, as they were queued, with payload that could not be read
+	Cut          uint64 // the same with payload of which not all found room in the ring buffer
 	LostBytes    uint64 // bytes known to be missing from streams
 	OrderUnsure  uint64 // packets marked UncertainOrder
 	SenderUnsure uint64 // packets marked UncertainSender
@@ -119,9 +121,11 @@ type Session struct {
 	unread  *generations[uint64, *reading] // by the unit's number
 	losses  losses
 	closing closing
-	begin   *beginning // nil once the older sockets are known
-	looking *beginning // the same, to end it
-	passed  passages
+
+	sweeping sweeping
+	begin    *beginning // nil once the older sockets are known
+	looking  *beginning // the same, to end it
+	passed   passages
 
 	self   uint32                // our process, 0: it is as any other
 	last   atomic.Pointer[Stats] // when closed
@@ -132,7 +136,7 @@ type Session struct {
 
 // liveStats are the Stats that the session counts itself.
 type liveStats struct {
-	received, captured, filtered, filterFull, lostBytes, orderUnsure, senderUnsure, unconfirmed, self, existing atomic.Uint64
+	received, captured, filtered, filterFull, lostBytes, orderUnsure, senderUnsure, unconfirmed, unreadable, cut, self, existing atomic.Uint64
 }
 
 // tally is what was counted of every packet and is not in the Stats yet: to
@@ -160,12 +164,8 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := ringbuf.NewReader(progs.coll.Maps["ring"])
-	if err != nil {
-		return nil, errors.Join(&Error{Op: "open ring buffer", Err: err}, progs.close())
-	}
 	s := &Session{
-		ctx: ctx, progs: progs, ring: ring, options: o,
+		ctx: ctx, progs: progs, ring: progs.ring, options: o,
 		paths:  newPathFilter(filter.NewPaths(o.Paths), o.Paths, o.Host),
 		filter: newExprFilter(o.Filter, o.Host),
 		self:   o.self(),
@@ -174,10 +174,10 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	}
 	if progs.filter.names() && progs.filter.keep != nil {
 		if s.names, err = newNameTable(progs); err != nil {
-			return nil, errors.Join(&Error{Op: "map names", Err: err}, ring.Close(), progs.close())
+			return nil, errors.Join(&Error{Op: "map names", Err: err}, progs.close())
 		}
 	}
-	s.passed = newPassages()
+	s.passed, s.sweeping = newPassages(), newSweeping(progs)
 	s.units = newAssembler(s.sockets, o.snaplen(), bootTime, s.release)
 	s.units.passed = s.passed.with
 	if !o.Immediate {
@@ -230,6 +230,7 @@ func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 				s.lostAtEnd()
 			} else {
 				s.scan()
+				s.sweep()
 			}
 			if !s.hand(yield, s.until, done) {
 				return
@@ -374,8 +375,8 @@ func (s *Session) Stats() Stats {
 		Filtered: c[bpf.CountFiltered] + s.stats.filtered.Load(), FilterFull: c[bpf.CountRefused] + s.stats.filterFull.Load(), Self: c[bpf.CountSelf] + s.stats.self.Load(),
 		Existing: s.stats.existing.Load(),
 		LostRing: c[bpf.LossRing] + s.stats.unconfirmed.Load(), LostMissed: s.progs.missed(), LostMap: c[bpf.LossMap],
-		Unreadable: c[bpf.LossUnreadable], LostBytes: s.stats.lostBytes.Load(),
-		LostEvents: c[bpf.LossLife] + s.progs.missedLife(), LostPassed: c[bpf.LossPassed] + s.progs.missedCopy(),
+		Unreadable: s.stats.unreadable.Load(), Cut: s.stats.cut.Load(), LostBytes: s.stats.lostBytes.Load(),
+		LostEvents: c[bpf.LossLife] + s.progs.missedLife(), LostNotes: c[bpf.LossNote], LostPassed: c[bpf.LossPassed] + s.progs.missedCopy(),
 		OrderUnsure: s.stats.orderUnsure.Load(), SenderUnsure: s.stats.senderUnsure.Load(),
 	}
 }
@@ -387,7 +388,7 @@ func (s *Session) Close() error {
 		s.looking.stop()
 		last := s.Stats()
 		s.last.Store(&last)
-		s.err = errors.Join(s.err, s.ring.Close(), s.progs.close())
+		s.err = errors.Join(s.err, s.progs.close())
 	})
 	return s.err
 }

@@ -100,6 +100,18 @@
 // change, because one is bound, they are a new connection, whose offsets begin
 // there.
 //
+// # What is remembered
+//
+// Every table has a bound, and forgets what was not used for longest
+// (generations.go): 131,072 sockets and as many connections, and up to twice that,
+// but only while they are open; of those that were closed the last 4,096
+// (closed.go). Where the word of that is lost the kernel side's map is asked who is
+// gone (sweep.go), and with him goes what he left behind: his connection, and what
+// he had not read. 65,536 units that nobody has read yet, 8,192 processes, as many
+// as the kernel side takes for known, 4,096 listeners, 8,192 files of others, and
+// those that a path has chosen. Of the time before the capture are the older sockets
+// alone, until they are closed.
+//
 // # Time
 //
 // Packets carry the kernel's boot time, mapped to wall time once, at the start:

@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"encoding/binary"
-
 	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/pcapng"
 )
@@ -69,11 +67,9 @@ func (s *Session) otherEnd(from *socket) *socket {
 // was lost.
 func (s *Session) lostAtEnd() {
 	all := make(map[uint64]sentAll)
-	c := s.progs.counters()
-	if lost := c[bpf.LossRing] + c[bpf.LossMap]; lost > 0 {
+	if lost := s.progs.lostUnits(); lost > 0 {
 		all = s.progs.sent()
-		s.losses.carry += lost - min(lost, s.losses.told) // no unit has told of these
-		s.losses.told = lost
+		s.losses.carry += s.losses.by(lost)
 	}
 	now := bootTime()
 	s.sockets.each(func(from *socket) {
@@ -84,24 +80,21 @@ func (s *Session) lostAtEnd() {
 	})
 }
 
-// The layout of struct socket_state, as far as is read here.
-const (
-	stateNumberAt  = 0
-	stateSentAt    = 104
-	stateSkippedAt = 112
-)
+// lostUnits is how many the kernel side knows to have lost.
+func (p *programs) lostUnits() uint64 {
+	c := p.counters()
+	return c[bpf.LossRing] + c[bpf.LossMap]
+}
 
 // sent is how much sockets have sent, by their numbers.
 func (p *programs) sent() map[uint64]sentAll {
 	all := make(map[uint64]sentAll)
-	var key uint64
-	var state []byte
-	for entries := p.coll.Maps["sockets"].Iterate(); entries.Next(&key, &state); { // an error ends it: then no more is known
-		if len(state) < stateSkippedAt+8 {
-			break
+	c := p.census()
+	for done := false; !done; {
+		var err error
+		if done, err = c.next(func(r registered) { all[r.number] = r.sent }); err != nil {
+			break // then no more is known
 		}
-		word := func(at int) uint64 { return binary.NativeEndian.Uint64(state[at:]) }
-		all[word(stateNumberAt)] = sentAll{word(stateSentAt), word(stateSkippedAt)}
 	}
 	return all
 }

@@ -54,7 +54,10 @@ func TestStateLayout(t *testing.T) {
 	if err := types.TypeByName("socket_state", &state); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]uint32{"number": stateNumberAt, "sent": stateSentAt, "skipped": stateSkippedAt}
+	if state.Size != stateSize {
+		t.Errorf("it has %d bytes, read as %d", state.Size, stateSize)
+	}
+	want := map[string]uint32{"number": stateNumberAt, "closed": stateClosedAt, "sent": stateSentAt, "skipped": stateSkippedAt}
 	for _, m := range state.Members {
 		if at, ok := want[m.Name]; ok && m.Offset.Bytes() != at {
 			t.Errorf("%s at %d, read at %d", m.Name, m.Offset.Bytes(), at)

@@ -111,6 +111,15 @@ func (p *plot) event(e *bpf.Event) {
 	}
 }
 
+// register is what the kernel side says when it is asked for its sockets.
+func (p *plot) register() *asked {
+	a := &asked{}
+	for range p.byte() % 5 {
+		a.left = append(a.left, registered{number: p.number(4), closed: p.byte()%2 == 0, sent: sentAll{p.number(200), p.number(9)}})
+	}
+	return a
+}
+
 // FuzzEvents: whatever the kernel side says, in whatever order, and whatever of
 // it got lost, what comes of it are packets that a file can hold, in the order
 // of time, with no more bytes than there were, and nothing stays behind.
@@ -127,9 +136,11 @@ func FuzzEvents(f *testing.F) {
 		s.units.passed = s.passed.with
 		now := int64(1000)
 		s.units.now = func() int64 { return now }
+		s.sweeping = newSweeping(s.progs)
 		in := 0
 		out := newOutlet(t)
 		p := plot{left: story[:min(len(story), 4096)]}
+		s.sweeping.ask = func() register { return p.register() }
 		var e bpf.Event
 		for len(p.left) > 0 {
 			p.event(&e)
@@ -146,6 +157,9 @@ func FuzzEvents(f *testing.F) {
 				s.expireClosing(false)
 			case 1:
 				s.hand(out.take, now, false)
+			case 2:
+				s.sweeping.due, s.until = 0, now+int64(p.byte())*int64(holdTime)/50
+				s.sweep()
 			}
 		}
 		s.units.expire(true)

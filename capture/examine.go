@@ -29,8 +29,9 @@ type Check struct {
 }
 
 // Probe makes another process send text to a datagram socket that is bound to
-// address, an abstract one (@name), and read it there, before it returns. The
-// capture leaves out what this process sends itself.
+// address, an abstract one (@name), and read it there, before it returns; it is
+// called again, never twice at once, as long as that is not seen. The capture
+// leaves out what this process sends itself.
 type Probe func(ctx context.Context, address, text string) error
 
 // Examine finds out what this kernel, container and user allow, by trying it
@@ -92,11 +93,17 @@ func checkSet(ctx context.Context, set string, allowed bool, probe Probe) Check 
 	return c
 }
 
-// provePatience is how long what was sent may take until it is captured. It can
-// only fail.
-const provePatience = 30 * time.Second
+// How long what was sent may take until it is captured, which can only fail; and
+// after which time it is sent again, for a busy machine may lose it, as it loses
+// other messages.
+const (
+	provePatience = 30 * time.Second
+	proveAgain    = time.Second
+)
 
-// prove captures one message that probe sends, with a hook set.
+// prove captures one message that probe sends, with a hook set. It is read from
+// the beginning: of sockets that others use the kernel side learns from what
+// reads whether they are wanted, and until then it hands over what they say.
 func prove(ctx context.Context, set string, probe Probe) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -107,11 +114,26 @@ func prove(ctx context.Context, set string, probe Probe) error {
 		return err
 	}
 	defer s.Close()
-	if err := probe(ctx, address, text); err != nil {
-		return &Error{Op: "send", Name: "a message", Err: err}
-	}
 	timer := time.AfterFunc(provePatience, cancel)
 	defer timer.Stop()
+	seen := make(chan error, 1)
+	go func() { seen <- s.see(address, text) }()
+	for {
+		if err := probe(ctx, address, text); err != nil && ctx.Err() == nil {
+			cancel()
+			<-seen
+			return &Error{Op: "send", Name: "a message", Err: err}
+		}
+		select {
+		case err := <-seen:
+			return err
+		case <-time.After(proveAgain):
+		}
+	}
+}
+
+// see reads packets until there is this one.
+func (s *Session) see(address, text string) error {
 	for p, err := range s.Packets() {
 		if err != nil {
 			return err

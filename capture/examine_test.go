@@ -17,22 +17,7 @@ import (
 // TestExamine: a hook set is found fit by what it captures, and which are fit is
 // what Sets says; what this kernel refuses has a cause.
 func TestExamine(t *testing.T) {
-	p := newPuppet(t, workload.PuppetConfig{Comm: "probe"})
-	all := Examine(t.Context(), func(_ context.Context, address, text string) error {
-		to, err := p.Socket(unix.SOCK_DGRAM)
-		p.must(err)
-		p.must(p.Bind(to, address))
-		from, err := p.Socket(unix.SOCK_DGRAM)
-		p.must(err)
-		_, err = p.Send(from, []byte(text), address)
-		p.must(err)
-		got, err := p.Receive(to, len(text))
-		p.must(err)
-		if string(got) != text {
-			return fmt.Errorf("got %q", got)
-		}
-		return nil
-	})
+	all := Examine(t.Context(), puppetProbe(t))
 	for _, c := range all {
 		if c.Found == "" || c.Verdict == Refused && c.Cause == "" || c.Verdict == Fine && c.Cause+c.Cure != "" {
 			t.Errorf("%+v says too little, or too much", c)
@@ -47,6 +32,42 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%+v, but -D: %v", all[i], s.Err)
 		}
 	}
+}
+
+// puppetProbe is a Probe that can be called again.
+func puppetProbe(t *testing.T) Probe {
+	p := newPuppet(t, workload.PuppetConfig{Comm: "probe"})
+	return func(_ context.Context, address, text string) error {
+		to, err := p.Socket(unix.SOCK_DGRAM)
+		p.must(err)
+		p.must(p.Bind(to, address))
+		from, err := p.Socket(unix.SOCK_DGRAM)
+		p.must(err)
+		_, err = p.Send(from, []byte(text), address)
+		p.must(err)
+		got, err := p.Receive(to, len(text))
+		p.must(errors.Join(err, p.CloseFD(from), p.CloseFD(to)))
+		if string(got) != text {
+			return fmt.Errorf("got %q", got)
+		}
+		return nil
+	}
+}
+
+// TestProveAgain: a message that is lost, as on a busy machine, is sent again.
+func TestProveAgain(t *testing.T) {
+	eachSet(t, func(t *testing.T, set string) {
+		times, send := 0, puppetProbe(t)
+		err := prove(t.Context(), set, func(ctx context.Context, address, text string) error {
+			if times++; times == 1 {
+				return nil // and nothing was sent
+			}
+			return send(ctx, address, text)
+		})
+		if err != nil || times < 2 {
+			t.Errorf("after %d times: %v", times, err)
+		}
+	})
 }
 
 // TestProveUnseen: a set that captures other messages does not do, nor where

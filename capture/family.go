@@ -27,13 +27,13 @@ var familyMaps = [...]string{"family", "former", "used", "doors"}
 
 // makeRoom sizes what the programs know of a family: without one, next to
 // nothing.
-func (p *plan) makeRoom(spec *ebpf.CollectionSpec) {
-	if p.family == nil {
+func (f *Family) makeRoom(spec *ebpf.CollectionSpec) {
+	if f == nil {
 		for _, name := range familyMaps {
 			spec.Maps[name].MaxEntries = 1
 		}
-	} else if p.family.room > 0 {
-		spec.Maps["family"].MaxEntries = p.family.room
+	} else if f.room > 0 {
+		spec.Maps["family"].MaxEntries = f.room
 	}
 }
 

@@ -1,5 +1,7 @@
 package capture
 
+import "maps"
+
 // generations is a map with a bound: what was not used while limit other keys
 // were is forgotten. The zero limit is not allowed.
 type generations[K comparable, V any] struct {
@@ -40,6 +42,18 @@ func (g *generations[K, V]) put(k K, v V) {
 	}
 }
 
+// peek is get, but does not count as use.
+func (g *generations[K, V]) peek(k K) V {
+	v, ok := g.young[k]
+	if !ok {
+		v = g.old[k]
+	}
+	return v
+}
+
+// len is how many there are at most: what was used of late may count twice.
+func (g *generations[K, V]) len() int { return len(g.young) + len(g.old) }
+
 // age forgets what was not used since it was called last, by put or otherwise.
 func (g *generations[K, V]) age() {
 	g.era++
@@ -54,6 +68,13 @@ func (g *generations[K, V]) each(f func(V)) {
 	for _, v := range g.young {
 		f(v)
 	}
+}
+
+// removeIf removes what is found to be superfluous.
+func (g *generations[K, V]) removeIf(superfluous func(K, V) bool) {
+	g.era++
+	maps.DeleteFunc(g.young, superfluous)
+	maps.DeleteFunc(g.old, superfluous)
 }
 
 func (g *generations[K, V]) remove(k K) {

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
@@ -24,13 +23,13 @@ type symbols struct {
 	ranges map[string][]bpf.Range // compiler's clones (f.isra.0, f.cold) under f
 	types  *btf.Cache             // and its types, which take long to read
 
-	object func() (*ebpf.CollectionSpec, error) // our programs, which do so too
+	stocks *stocks // our programs and maps, which do so too; nil: none are made ahead
 }
 
 // readSymbols reads the text symbols of /proc/kallsyms that wanted names. An
 // error says that addresses are hidden.
 func readSymbols(r io.Reader, wanted []string) (*symbols, error) {
-	s := &symbols{ranges: make(map[string][]bpf.Range), types: btf.NewCache(), object: bpf.Object}
+	s := &symbols{ranges: make(map[string][]bpf.Range), types: btf.NewCache()}
 	type found struct {
 		name string
 		from uint64

@@ -2,7 +2,9 @@ package capture
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -21,7 +23,8 @@ type kernelFilter struct {
 	keep  asm.Instructions     // nil: never says no
 	hope  asm.Instructions
 	from  asm.Instructions
-	seed  uint64 // of the names' numbers
+	read  asm.Instructions // from asks for it
+	seed  uint64           // of the names' numbers
 }
 
 // maxSteps bounds what the verifiers have to follow. Of a longer expression the
@@ -70,7 +73,9 @@ func lowerFilter(o *Options, fields map[string]int16) *kernelFilter {
 	if len(f.steps) > 0 {
 		f.keep = lower(keepFunction, f.steps, fields)
 		f.hope = lower(hopeFunction, f.steps, fields)
-		f.from = lower(senderFunction, f.steps, fields)
+		if f.from = lower(senderFunction, f.steps, fields); f.from == nil {
+			f.from, f.read = lowerTasks(f.steps, fields)
+		}
 	}
 	return f
 }
@@ -82,6 +87,8 @@ func (f *kernelFilter) set(k *bpf.Knobs) {
 	k.Filtering = f.keep != nil
 	k.FiltersSockets = f.hope != nil
 	k.FiltersSenders = f.from != nil
+	k.FiltersReaders = f.read != nil
+	k.AsksReaders = slices.ContainsFunc(f.steps, asksReader)
 	k.FiltersNames = f.names()
 }
 
@@ -109,13 +116,23 @@ func (f *kernelFilter) names() bool {
 	return false
 }
 
+// functions gives the functions that may say no, by their names.
+func (f *kernelFilter) functions() map[string]asm.Instructions {
+	all := map[string]asm.Instructions{keepFunction: f.keep, hopeFunction: f.hope, senderFunction: f.from, readerFunction: f.read}
+	maps.DeleteFunc(all, func(_ string, code asm.Instructions) bool { return code == nil })
+	return all
+}
+
+// The maps that only the filter's functions need.
+const (
+	endsMap  = "ends"
+	hopesMap = "hopes"
+)
+
 // install puts the functions in the place of their stubs, and gives the maps
 // that only they need the room to work, or none.
 func (f *kernelFilter) install(spec *ebpf.CollectionSpec) error {
-	for function, code := range map[string]asm.Instructions{keepFunction: f.keep, hopeFunction: f.hope, senderFunction: f.from} {
-		if code == nil {
-			continue
-		}
+	for function, code := range f.functions() {
 		for name, p := range spec.Programs {
 			var err error
 			if p.Instructions, err = replaceFunction(p.Instructions, function, code); err != nil {
@@ -124,10 +141,10 @@ func (f *kernelFilter) install(spec *ebpf.CollectionSpec) error {
 		}
 	}
 	if f.keep == nil {
-		spec.Maps["ends"].MaxEntries = 1
+		spec.Maps[endsMap].MaxEntries = 1
 	}
 	if f.hope == nil {
-		spec.Maps["hopes"].MaxEntries = 1
+		spec.Maps[hopesMap].MaxEntries = 1
 	}
 	return nil
 }

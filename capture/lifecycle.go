@@ -121,6 +121,9 @@ func (s *socket) lookUp() {
 	}
 }
 
+// lifeGone is the end of a socket of which the close was not told: see sweep.
+const lifeGone = 255
+
 // tellEnd tells of a shutdown or close, behind the last data.
 func (s *Session) tellEnd(l *bpf.Life, from, to *socket) {
 	event := pcapng.EventClose
@@ -131,7 +134,9 @@ func (s *Session) tellEnd(l *bpf.Life, from, to *socket) {
 	} else if from.lost > 0 {
 		s.tellLost(from, to, int64(l.Time), sentAll{}, false)
 	}
-	s.tell(l, event, from, to, 0)
+	if l.What != lifeGone {
+		s.tell(l, event, from, to, 0)
+	}
 	if event == pcapng.EventClose {
 		s.sockets.close(from, to)
 	}

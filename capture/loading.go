@@ -6,8 +6,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -47,57 +49,70 @@ func probeKprobe() error {
 	return &Error{Op: "attach", Name: hooksKprobe, Err: err}
 }
 
-// loaders is how many programs the kernel verifies at a time.
-const loaders = 2
-
-// loadPrograms makes the maps, then loads the programs, several at a time: what
-// takes long is the kernel's verifier.
-func loadPrograms(spec *ebpf.CollectionSpec, types *btf.Cache) (*ebpf.Collection, error) {
-	programs := spec.Programs
-	spec.Programs = nil
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
-	spec.Programs = programs
-	if err != nil {
-		return nil, err
+// loadPrograms makes the maps that are not there yet, then loads the programs,
+// on each CPU one at a time: what takes long is the kernel's verifier.
+func (s *stock) loadPrograms(types *btf.Cache) error {
+	if err := s.makeMaps(types, isLate); err != nil {
+		return err
 	}
-	var parts [loaders]*ebpf.Collection
-	var errs [loaders]error
+	names := longestFirst(s.spec.Programs)
+	loaded := make([]*ebpf.Program, len(names))
+	errs := make([]error, len(names))
+	queue := make(chan int, len(names))
+	for i := range names {
+		queue <- i
+	}
+	close(queue)
+	var failed atomic.Bool // then none of the rest is tried
 	var all sync.WaitGroup
-	for i, names := range shares(programs) {
+	for range runtime.GOMAXPROCS(0) {
 		all.Go(func() {
-			part := *spec
-			part.Programs = make(map[string]*ebpf.ProgramSpec)
-			for _, name := range names {
-				part.Programs[name] = programs[name]
+			for i := range queue {
+				if failed.Load() {
+					return
+				}
+				if loaded[i], errs[i] = s.loadProgram(names[i], types); errs[i] != nil {
+					failed.Store(true)
+				}
 			}
-			parts[i], errs[i] = ebpf.NewCollectionWithOptions(&part, ebpf.CollectionOptions{Cache: types, MapReplacements: coll.Maps})
 		})
 	}
 	all.Wait()
-	for _, part := range parts {
-		if part == nil {
-			continue
+	s.coll.Programs = make(map[string]*ebpf.Program)
+	for i, p := range loaded {
+		if p != nil {
+			s.coll.Programs[names[i]] = p
 		}
-		for name := range part.Programs {
-			coll.Programs[name] = part.DetachProgram(name)
-		}
-		part.Close() // its handles of the maps
 	}
-	if i := slices.IndexFunc(errs[:], func(err error) bool { return err != nil }); i >= 0 {
-		coll.Close()
-		return nil, errs[i]
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return errs[i]
 	}
-	return coll, nil
+	return nil
 }
 
-// shares divides the programs, the longest first.
-func shares(programs map[string]*ebpf.ProgramSpec) [loaders][]string {
-	names := slices.SortedFunc(maps.Keys(programs), func(a, b string) int {
+// longestFirst gives the programs' names, so that none is long under way when
+// all others are in place.
+func longestFirst(programs map[string]*ebpf.ProgramSpec) []string {
+	return slices.SortedFunc(maps.Keys(programs), func(a, b string) int {
 		return len(programs[b].Instructions) - len(programs[a].Instructions)
 	})
-	var all [loaders][]string
-	for i, name := range names {
-		all[i%loaders] = append(all[i%loaders], name)
+}
+
+// loadProgram loads one of the programs.
+func (s *stock) loadProgram(name string, types *btf.Cache) (*ebpf.Program, error) {
+	alone := *s.spec
+	alone.Programs = map[string]*ebpf.ProgramSpec{name: s.spec.Programs[name]}
+	alone.Maps, alone.Variables = make(map[string]*ebpf.MapSpec), nil
+	used := make(map[string]*ebpf.Map)
+	for _, ins := range s.spec.Programs[name].Instructions {
+		if ref := ins.Reference(); ins.IsLoadFromMap() {
+			alone.Maps[ref], used[ref] = s.spec.Maps[ref], s.coll.Maps[ref]
+		}
 	}
-	return all
+	coll, err := ebpf.NewCollectionWithOptions(&alone, ebpf.CollectionOptions{Cache: types, MapReplacements: used})
+	if err != nil {
+		return nil, err
+	}
+	defer coll.Close() // its own handles of the maps
+	return coll.DetachProgram(name), nil
 }

@@ -23,6 +23,14 @@ func (l *losses) before(u *unit) uint64 {
 	return uint64(n)
 }
 
+// by gives how many were lost by a moment of which that number is known, of those
+// that no unit has told of. All units that were before it have come.
+func (l *losses) by(lost uint64) uint64 {
+	n := lost - min(lost, l.told)
+	l.told += n
+	return n
+}
+
 // look puts what skipped hooks lost since the last look before the first packet since
 // then. It is called when the ring buffer has just been drained, and while
 // packets are held for longer than from one look to the next.

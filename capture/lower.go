@@ -27,6 +27,7 @@ const (
 	keepFunction   = "filter_keep"
 	hopeFunction   = "filter_hope"
 	senderFunction = "filter_sender"
+	readerFunction = "filter_reader"
 )
 
 // lowering makes a function of steps.
@@ -110,7 +111,7 @@ func (l *lowering) drops(first int) bool {
 
 // saysNo reports whether the function may find that a step does not match.
 func (l *lowering) saysNo(s step) bool {
-	return l.function != senderFunction || s.End == filter.Src
+	return !l.asksTask() || s.End == filter.Src
 }
 
 // resolve passes over steps that ask what is not known.
@@ -122,7 +123,7 @@ func (l *lowering) resolve(i int) int {
 }
 
 func (l *lowering) knows(s step) bool {
-	if l.function == senderFunction {
+	if l.asksTask() {
 		return l.knowsSender(s)
 	}
 	switch s.Field {
@@ -136,14 +137,13 @@ func (l *lowering) knows(s step) bool {
 	return l.function == keepFunction
 }
 
-// knowsSender: who sends may be an answer if it does not matter who receives.
-func (l *lowering) knowsSender(s step) bool {
-	switch s.Field {
-	case filter.FieldComm, filter.FieldPID, filter.FieldUID, filter.FieldGID:
-		return s.End != filter.Dst
-	}
-	return false
+// asksTask reports whether the function has a task, and nothing else.
+func (l *lowering) asksTask() bool {
+	return l.function == senderFunction || l.function == readerFunction
 }
+
+// knowsSender: who sends may be an answer if it does not matter who receives.
+func (l *lowering) knowsSender(s step) bool { return asksTask(s) && s.End != filter.Dst }
 
 // sender is where the sending task is, from R1 on.
 func (l *lowering) sender(field string) int16 {
@@ -344,7 +344,7 @@ func (l *lowering) comm(s step, yes, no, unknown string) {
 		next := l.ifNotSender(s, no, unknown)
 		l.senderKnown(next)
 		l.name(s, asm.R1, l.sender("comm"), yes, next)
-		if s.End == filter.Src || l.function == senderFunction {
+		if s.End == filter.Src || l.asksTask() {
 			return
 		}
 		l.begin(next)
@@ -364,7 +364,7 @@ func (l *lowering) ifNotSender(s step, no, unknown string) string {
 	switch {
 	case s.End == filter.Src:
 		return no
-	case l.function == senderFunction: // it may be the reader's
+	case l.asksTask(): // it may be the reader's
 		return unknown
 	}
 	return l.here()
@@ -412,7 +412,7 @@ func (l *lowering) task(s step, yes, no, unknown string) {
 		l.senderKnown(next)
 		l.put(asm.LoadMem(asm.R0, asm.R1, l.sender(field), asm.Word), number(s.Number), asm.JEq.Reg(asm.R0, asm.R6, yes))
 		l.jump(next)
-		if s.End == filter.Src || l.function == senderFunction {
+		if s.End == filter.Src || l.asksTask() {
 			return
 		}
 		l.begin(next)

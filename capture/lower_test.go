@@ -135,7 +135,8 @@ const (
 	verdictsAt = toAt + 88
 	hopeAt     = verdictsAt + 16
 	senderAt   = hopeAt + 40
-	memorySize = senderAt + 56
+	readerAt   = senderAt + 56
+	memorySize = readerAt + 56
 )
 
 // memory is the event as the functions get it.
@@ -180,7 +181,28 @@ func (e *kernelEvent) memory(t testing.TB, fields map[string]int16) []byte {
 	}
 	at := int(fields["data_event.task"])
 	copy(m[senderAt:], m[at:at+48])
+	u32(readerAt, "task_id.pid", e.reader.Pid)
+	u32(readerAt, "task_id.uid", e.reader.Uid)
+	u32(readerAt, "task_id.gid", e.reader.Gid)
+	copy(m[readerAt+int(fields["task_id.comm"]):], e.reader.Comm[:])
 	return m
+}
+
+// taskAt is where the task is that a function asks about.
+func taskAt(function string) int {
+	if function == readerFunction {
+		return readerAt
+	}
+	return senderAt
+}
+
+// knowsTasks reports whether the kernel side knows who sends, and who reads if
+// need be: only then it asks about them.
+func (e *kernelEvent) knowsTasks(k *kernelFilter) bool {
+	if e.data.Flags&bpf.DataNoSender != 0 {
+		return false
+	}
+	return k.read == nil || e.data.Flags&bpf.DataRead != 0 && !e.forgotten
 }
 
 // filters are expressions of all kinds, most of which the kernel side can
@@ -247,8 +269,8 @@ func newHarness(t *testing.T, function string, code asm.Instructions) *harness {
 			asm.Mov.Reg(asm.R2, asm.R0), asm.Add.Imm(asm.R2, fromAt),
 			asm.Mov.Reg(asm.R3, asm.R0), asm.Add.Imm(asm.R3, toAt),
 			asm.LoadMem(asm.R4, asm.R0, verdictsAt, asm.DWord), asm.LoadMem(asm.R5, asm.R0, verdictsAt+8, asm.DWord))
-	} else if function == senderFunction {
-		insns = append(insns, asm.Mov.Reg(asm.R1, asm.R0).WithSymbol("found"), asm.Add.Imm(asm.R1, senderAt))
+	} else if function == senderFunction || function == readerFunction {
+		insns = append(insns, asm.Mov.Reg(asm.R1, asm.R0).WithSymbol("found"), asm.Add.Imm(asm.R1, int32(taskAt(function))))
 	} else {
 		insns = append(insns, asm.LoadMem(asm.R1, asm.R0, hopeAt, asm.DWord).WithSymbol("found"))
 		for i, r := range []asm.Register{asm.R2, asm.R3, asm.R4, asm.R5} {
@@ -278,7 +300,8 @@ func (h *harness) run(t *testing.T, memory []byte) bool {
 // TestKernelFilter: what the kernel's own run of the lowered filter leaves out,
 // user space leaves out too; where the kernel side knows all it asks for, they
 // are of one mind. Of two sockets of which it says that nothing can match,
-// nothing does, nor of a task of which it wants nothing.
+// nothing does, nor of a task of which it wants nothing, whoever reads or if such
+// a one does.
 func TestKernelFilter(t *testing.T) {
 	types, err := bpf.Types()
 	if err != nil {
@@ -292,32 +315,34 @@ func TestKernelFilter(t *testing.T) {
 	if os.Getenv("SOCKCAP_VM_GUEST") != "" {
 		events = 251 // a run is a system call, which is slow there
 	}
-	var drops, wholly, hopeless, unwanted int
+	var drops, wholly, hopeless, unwanted, pairs int
 	for i, text := range filters {
 		var paths []string
 		if i%7 == 3 {
 			paths = []string{"/run/user", "@docker.sock"}
 		}
 		o, k := lowered(t, text, paths...)
-		var keep, hope, from *harness
-		if k.keep != nil {
-			keep = newHarness(t, keepFunction, k.keep)
-		}
-		if k.hope != nil {
-			hope = newHarness(t, hopeFunction, k.hope)
-		}
-		if k.from != nil {
-			from = newHarness(t, senderFunction, k.from)
+		harnesses := make(map[string]*harness)
+		for function, code := range k.functions() {
+			harnesses[function] = newHarness(t, function, code)
 		}
 		whole := !slices.ContainsFunc(notDecided, func(word string) bool { return strings.Contains(text, word) })
 		r := rand.New(rand.NewPCG(uint64(i), 7))
 		for range events {
 			e := someEvent(r, o, k)
 			want, memory := e.keeps(), e.memory(t, fields)
-			got := keep == nil || keep.run(t, memory)
-			if keep != nil && got != interpret(t, k.keep, keepFunction, memory) {
-				t.Fatalf("%s: the kernel says %v, the test's interpreter does not", text, got)
+			says := func(function string) bool { // yes, where it can't say no
+				h := harnesses[function]
+				if h == nil {
+					return true
+				}
+				got := h.run(t, memory)
+				if got != interpret(t, k.functions()[function], function, memory) {
+					t.Fatalf("%s: %s says %v, in the test's interpreter it does not", text, function, got)
+				}
+				return got
 			}
+			got := says(keepFunction)
 			if !got {
 				drops++
 			}
@@ -327,34 +352,24 @@ func TestKernelFilter(t *testing.T) {
 			if whole && e.knowsAll() {
 				wholly++
 			}
-			if hope != nil {
-				could := hope.run(t, memory)
-				if could != interpret(t, k.hope, hopeFunction, memory) {
-					t.Fatalf("%s: the kernel says %v of the sockets, the test's interpreter does not", text, could)
-				}
-				if !could {
-					hopeless++
-				}
-				if !could && want {
+			if !says(hopeFunction) {
+				hopeless++
+				if want {
 					t.Fatalf("%s: the kernel side sees no hope for\n%+v\n%+v\n%v", text, e.data, e.sockets, k.hope)
 				}
 			}
-			if from != nil && e.data.Flags&bpf.DataNoSender == 0 {
-				could := from.run(t, memory)
-				if could != interpret(t, k.from, senderFunction, memory) {
-					t.Fatalf("%s: the kernel says %v of the sender, the test's interpreter does not", text, could)
+			if e.knowsTasks(k) && !says(senderFunction) && (k.read == nil || !says(readerFunction)) {
+				if unwanted++; k.read != nil {
+					pairs++
 				}
-				if !could {
-					unwanted++
-				}
-				if !could && want {
-					t.Fatalf("%s: the kernel side wants nothing from the sender of\n%+v\n%+v\n%v", text, e.data, e.sockets, k.from)
+				if want {
+					t.Fatalf("%s: the kernel side wants nothing from the sender of\n%+v\n%+v\n%v\n%v", text, e.data, e.sockets, k.from, k.read)
 				}
 			}
 		}
 	}
-	t.Logf("%d filters, %d events left out, %d decided wholly, %d sockets hopeless, %d senders unwanted", len(filters), drops, wholly, hopeless, unwanted)
-	if len(filters) < 60 || drops < 1000 || wholly < 1000 || hopeless < 1000 || unwanted < 1000 {
+	t.Logf("%d filters, %d events left out, %d decided wholly, %d sockets hopeless, %d senders unwanted, %d of them for such readers", len(filters), drops, wholly, hopeless, unwanted, pairs)
+	if len(filters) < 60 || drops < 1000 || wholly < 1000 || hopeless < 1000 || unwanted < 1000 || pairs < 500 {
 		t.Error("too few to prove anything")
 	}
 }
@@ -372,8 +387,8 @@ func interpret(t testing.TB, code asm.Instructions, function string, memory []by
 	u64 := func(i int) uint64 { return binary.LittleEndian.Uint64(memory[i:]) }
 	if function == keepFunction {
 		r[1], r[2], r[3], r[4], r[5] = 0, fromAt, toAt, u64(verdictsAt), u64(verdictsAt+8)
-	} else if function == senderFunction {
-		r[1] = senderAt
+	} else if function == senderFunction || function == readerFunction {
+		r[1] = uint64(taskAt(function))
 	} else {
 		for i := range 5 {
 			r[i+1] = u64(hopeAt + 8*i)
@@ -458,13 +473,12 @@ func FuzzKernelFilter(f *testing.F) {
 			event := someEvent(r, o, k)
 			memory := event.memory(t, fields)
 			want := event.keeps()
-			for function, code := range map[string]asm.Instructions{keepFunction: k.keep, hopeFunction: k.hope, senderFunction: k.from} {
-				if function == senderFunction && event.data.Flags&bpf.DataNoSender != 0 {
-					continue
-				}
-				if code != nil && !interpret(t, code, function, memory) && want {
-					t.Fatalf("%s: %s says no to\n%+v\n%+v\n%v", e, function, event.data, event.sockets, code)
-				}
+			no := func(function string) bool {
+				code := k.functions()[function]
+				return code != nil && !interpret(t, code, function, memory)
+			}
+			if want && (no(keepFunction) || no(hopeFunction) || event.knowsTasks(k) && no(senderFunction) && (k.read == nil || no(readerFunction))) {
+				t.Fatalf("%s: says no to\n%+v\n%+v\n%v", e, event.data, event.sockets, k.functions())
 			}
 		}
 	})
@@ -490,7 +504,7 @@ func TestReplaceFunction(t *testing.T) {
 		if len(old) != len(now) {
 			t.Errorf("%s: %d functions became %d", name, len(old), len(now))
 		}
-		for function, body := range map[string]asm.Instructions{keepFunction: k.keep, hopeFunction: k.hope, senderFunction: k.from} {
+		for function, body := range k.functions() {
 			if _, ok := old[function]; ok {
 				old[function] = fmt.Sprint(body[1:])
 				changed++
@@ -550,10 +564,10 @@ func TestLongFilters(t *testing.T) {
 			}
 			k.set(&plan.knobs)
 			plan.filter = k
-			p, err := plan.load(o.BufferSize)
+			p, err := plan.load()
 			if plan.knobs.HoldCPU && isVerifier(err) { // as attachSet does
 				plan.knobs.HoldCPU = false
-				p, err = plan.load(o.BufferSize)
+				p, err = plan.load()
 			}
 			if err != nil {
 				t.Fatalf("%s, %d times, %d instructions: %v", part, n, len(k.keep), err)

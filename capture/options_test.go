@@ -12,12 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/sockcap/sockcap/capture/internal/workload"
@@ -314,20 +312,6 @@ func TestSets(t *testing.T) {
 		if !strings.Contains(names, name) {
 			t.Errorf("%s is not among %s", name, names)
 		}
-	}
-}
-
-// TestAhead: what is read ahead is given once, to whoever asks first.
-func TestAhead(t *testing.T) {
-	var made atomic.Uint32
-	object := ahead(func() (*ebpf.CollectionSpec, error) {
-		made.Add(1)
-		return &ebpf.CollectionSpec{}, nil
-	})
-	first, _ := object()
-	second, _ := object()
-	if first == nil || second == nil || first == second || made.Load() != 2 {
-		t.Errorf("%p and %p of %d", first, second, made.Load())
 	}
 }
 

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,9 +18,10 @@ import (
 type pathFilter struct {
 	paths filter.Paths
 	roots []*container.Root
-	names []string // of files; may not exist yet
-	glob  string   // of more of them, or empty
-	files *generations[socketFile, verdict]
+	names []string                           // of files; may not exist yet
+	glob  string                             // of more of them, or empty
+	files *generations[socketFile, struct{}] // that were chosen: what matched once goes on to, though the file is gone
+	other *generations[socketFile, struct{}] // of those looked at that were not
 }
 
 // socketFile is a bound address and the file that it made.
@@ -31,13 +31,20 @@ type socketFile struct {
 	path   string
 }
 
+// maxOthers is how many files that were not chosen are remembered: others are
+// looked at again.
+const maxOthers = 8192
+
 // maxBelow bounds how many files of a directory are looked at.
 const maxBelow = 65536
 
 // newPathFilter looks names up in our own file system, and in the host's, unless
 // that is nil.
 func newPathFilter(paths filter.Paths, names []string, host *container.Root) *pathFilter {
-	return &pathFilter{paths: paths, names: names, roots: container.Roots(host), files: newGenerations[socketFile, verdict](maxSockets)}
+	return &pathFilter{
+		paths: paths, names: names, roots: container.Roots(host),
+		files: newGenerations[socketFile, struct{}](maxSockets), other: newGenerations[socketFile, struct{}](maxOthers),
+	}
 }
 
 // keeps decides once for each socket, when something is sent on it.
@@ -61,15 +68,18 @@ func (f *pathFilter) same(s *socket) bool {
 		return false
 	}
 	file := socketFile{s.info.Device, s.info.File, s.path}
-	v, ok := f.files.get(file)
-	if !ok {
-		v = drop
-		if slices.ContainsFunc(f.roots, func(root *container.Root) bool { return f.leadTo(root, file) }) {
-			v = keep
-		}
-		f.files.put(file, v)
+	if _, ok := f.files.get(file); ok {
+		return true
 	}
-	return v == keep
+	if _, ok := f.other.get(file); ok {
+		return false
+	}
+	if slices.ContainsFunc(f.roots, func(root *container.Root) bool { return f.leadTo(root, file) }) {
+		f.files.put(file, struct{}{})
+		return true
+	}
+	f.other.put(file, struct{}{})
+	return false
 }
 
 // leadTo reports whether one of the names leads to a file.
@@ -85,9 +95,7 @@ func (f *pathFilter) leadTo(root *container.Root, file socketFile) bool {
 
 // forgetOthers forgets the files that were not chosen, to look at them again.
 func (f *pathFilter) forgetOthers() {
-	others := func(_ socketFile, v verdict) bool { return v == drop }
-	maps.DeleteFunc(f.files.young, others)
-	maps.DeleteFunc(f.files.old, others)
+	f.other = newGenerations[socketFile, struct{}](maxOthers)
 }
 
 // isAt reports whether the file is what name leads to, or lies below that.

@@ -188,3 +188,39 @@ func TestPathsBelow(t *testing.T) {
 		}
 	})
 }
+
+// TestFilesForgotten: of the files that were not chosen only the last are
+// remembered; one that was goes on to be, though its name leads nowhere by now.
+func TestFilesForgotten(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		t.Fatal(err)
+	}
+	f := newPathFilter(filter.NewPaths([]string{name}), []string{name}, nil)
+	bound := func(file uint64) *socket {
+		of := &socket{path: "/elsewhere"}
+		of.info.File, of.info.Device = file, kernelDevice(st.Dev)
+		return of
+	}
+	if !f.keeps(bound(st.Ino)) {
+		t.Fatal("the file is not found")
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(3 * maxOthers) {
+		if f.keeps(bound(1<<60 + i)) {
+			t.Fatal("another file is taken for it")
+		}
+	}
+	if !f.keeps(bound(st.Ino)) {
+		t.Error("the file is not chosen any more")
+	}
+	if n := f.files.len() + f.other.len(); n > 2*maxOthers+1 {
+		t.Errorf("%d files are remembered", n)
+	}
+}

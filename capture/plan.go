@@ -34,6 +34,7 @@ type plan struct {
 	family *Family // nil: none
 	filter *kernelFilter
 	sym    *symbols
+	stock  func() (*stock, error) // what it is made from, each time anew
 }
 
 // newPlan lists the hooks of a set that this kernel has a place for.
@@ -53,6 +54,10 @@ func newPlan(set string, o *Options, sym *symbols, exact bool) (*plan, error) {
 		ReleaseAt: sym.all("unix_release_sock", "skb_queue_purge", "skb_queue_purge_reason"),
 		AllocAt:   sym.all("__alloc_skb", "kmalloc_reserve", "__kmalloc_reserve"),
 	}}
+	p.stock = func() (*stock, error) { return newStock(o, sym.types) }
+	if sym.stocks != nil {
+		p.stock = sym.stocks.take
+	}
 	if o.Immediate {
 		p.knobs.WakeupBytes = 0
 	}

@@ -72,7 +72,8 @@ func startLive(t *testing.T, o Options, each func(*pcapng.Packet)) *live {
 }
 
 // startBlind is startLive of a session that does not look for what others have
-// left unread, of which there may be much on a machine.
+// left unread, of which there may be much on a machine, but all the time for
+// sockets that are gone.
 func startBlind(t *testing.T, o Options, each func(*pcapng.Packet)) *live {
 	t.Helper()
 	s, cancel := begin(t, o)
@@ -82,6 +83,7 @@ func startBlind(t *testing.T, o Options, each func(*pcapng.Packet)) *live {
 		}
 		s.progs.iter = nil
 	}
+	s.sweeping.due, s.sweeping.next = 0, func(int) int { return 0 }
 	return gather(t, s, cancel, each)
 }
 

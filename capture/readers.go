@@ -15,6 +15,7 @@ const maxUnread = 65536
 type reading struct {
 	packets  []*pcapng.Packet // its own, held back by the order window
 	from, to *socket
+	place    uint64 // among all that to has had to read, 0 if that is not known
 	queued   uint64 // boot time, 0 if unknown
 	joined   uint64 // the unit before it in the same skb, read with it; 0: none
 	left     int    // packets that were not handed out yet
@@ -106,6 +107,10 @@ func (s *Session) await(u *unit, r *reading) {
 	if u.head.Flags&bpf.DataWaiting != 0 {
 		r.queued = u.head.Queued
 	}
+	if r.to.info.Socket != 0 {
+		r.to.awaited++
+		r.place = r.to.awaited
+	}
 	if u.head.Flags&bpf.DataJoined != 0 {
 		r.joined = u.from.lastUnit
 	}
@@ -130,6 +135,7 @@ func (s *Session) wasRead(e *bpf.Read) {
 			return
 		}
 		s.unread.remove(unit)
+		r.to.readTo = max(r.to.readTo, r.place)
 		if e.Flags&bpf.DataDrained != 0 {
 			s.drained(r.from)
 		}
@@ -139,6 +145,16 @@ func (s *Session) wasRead(e *bpf.Read) {
 		unit = r.joined
 		s.order.forget(r)
 	}
+}
+
+// readAhead is how much further than a unit that is unread its receiver may have
+// read: by MSG_OOB, or where the order of what several have sent is not certain.
+const readAhead = 4096
+
+// isOver reports whether no word of the reading of a unit can come any more: its
+// receiver was closed before an era, or has read on.
+func (r *reading) isOver(era uint32) bool {
+	return r.to.closed && r.to.era != era || r.place != 0 && r.place+readAhead < r.to.readTo
 }
 
 // tellRead says in a unit's packets who has read it, or by a packet of its own

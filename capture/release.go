@@ -73,7 +73,7 @@ func (s *Session) makePackets(u *unit, dropped uint64) uint64 {
 	if r != nil && kept {
 		s.await(u, r)
 	}
-	s.count(uncertain, kept)
+	s.count(u, uncertain, kept)
 	return dropped
 }
 
@@ -106,12 +106,19 @@ func (s *Session) unknown(u *unit) bool {
 }
 
 // count counts a unit that is kept or left out.
-func (s *Session) count(uncertain pcapng.Uncertain, kept bool) {
+func (s *Session) count(u *unit, uncertain pcapng.Uncertain, kept bool) {
 	if !kept {
 		s.stats.filtered.Add(1)
 		return
 	}
 	s.tally.received++
+	switch {
+	case !u.cut:
+	case u.head.Flags&bpf.DataUnreadable != 0:
+		s.stats.unreadable.Add(1)
+	default:
+		s.stats.cut.Add(1)
+	}
 	if uncertain&pcapng.UncertainOrder != 0 {
 		s.stats.orderUnsure.Add(1)
 	}

@@ -7,14 +7,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
-	"github.com/sockcap/sockcap/bpf"
 	"github.com/sockcap/sockcap/capture/snapshot"
 )
 
@@ -29,10 +26,11 @@ func attachBest(o *Options) (*programs, error) {
 	if refusesBPF() {
 		return nil, &Error{Op: "capture", Hint: callCure(), Err: errNoBPF}
 	}
-	sym, err := readKernel()
+	sym, err := readKernel(o)
 	if err != nil {
 		return nil, err
 	}
+	defer sym.stocks.close()
 	sets := hookSets()
 	if o.Hooks != "" && o.Hooks != "auto" {
 		sets = []string{o.Hooks}
@@ -55,42 +53,30 @@ func attachBest(o *Options) (*programs, error) {
 }
 
 // readKernel reads this kernel's symbols, and meanwhile its types and our
-// programs.
-func readKernel() (*symbols, error) {
+// programs, and makes maps. The caller closes the stocks.
+func readKernel(o *Options) (*symbols, error) {
 	types := btf.NewCache()
 	read := make(chan error, 1)
 	go func() {
 		_, err := types.Kernel()
 		read <- err
 	}()
-	object := ahead(bpf.Object)
+	stocks := stockUp(func() (*stock, error) { return newStock(o, types) })
 	sym, err := loadSymbols(kernelSymbols[:])
 	if err := <-read; err != nil {
+		stocks.close()
 		return nil, &Error{Op: "read kernel types", Hint: "a kernel with CONFIG_DEBUG_INFO_BTF=y has /sys/kernel/btf/vmlinux", Err: err}
 	}
 	if err != nil {
+		stocks.close()
 		h := "sysctl kernel.kptr_restrict=1"
 		if lacking(unix.CAP_SYSLOG) != "" {
 			h = grant()
 		}
 		return nil, &Error{Op: "read kernel symbols", Hint: h, Err: err}
 	}
-	sym.types, sym.object = types, object
+	sym.types, sym.stocks = types, stocks
 	return sym, nil
-}
-
-// ahead begins to make what the first call will be given; each later one makes
-// its own.
-func ahead(object func() (*ebpf.CollectionSpec, error)) func() (*ebpf.CollectionSpec, error) {
-	first := sync.OnceValues(object)
-	go first()
-	var taken atomic.Bool
-	return func() (*ebpf.CollectionSpec, error) {
-		if taken.Swap(true) {
-			return object()
-		}
-		return first()
-	}
 }
 
 // refusals is why no hook set could be used, in one line.
@@ -166,11 +152,11 @@ func attachSet(set string, o *Options, sym *symbols) (*programs, error) {
 	if err != nil {
 		return nil, &Error{Op: "attach", Name: set, Err: err}
 	}
-	p, err := plan.load(o.BufferSize)
+	p, err := plan.load()
 	if plan.knobs.HoldCPU && isVerifier(err) {
 		// Up to v6.14 who forbids preemption may call no global function.
 		plan.knobs.HoldCPU = false
-		p, err = plan.load(o.BufferSize)
+		p, err = plan.load()
 	}
 	if err != nil {
 		return nil, err

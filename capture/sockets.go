@@ -38,6 +38,8 @@ type socket struct {
 	readersAre [bpf.Readers]uint32
 	maker      *pcapng.Endpoint // who called connect on it, nil: not known
 	lastUnit   uint64           // that was handed out before it was read
+	awaited    uint64           // how many units it has had to read, of those that were handed out before
+	readTo     uint64           // the last of these that it has read
 	task       bpf.Task         // last sender, whose names are
 	comm       string
 	thread     string
@@ -54,6 +56,7 @@ type socket struct {
 	connecting *bpf.Life // a connect that has begun, of which no packet tells yet
 	closing    *bpf.Life // its close, which waits for what it sent to be taken
 	closed     bool      // and that has been told
+	era        uint32    // of the sweep that found it in use, or before which it came
 
 	older *older      // what was known of it before the capture
 	talk  *connection // the one that it has, unless it sends datagrams
@@ -99,6 +102,7 @@ type sockets struct {
 	nextSend  uint64
 	comm      func(pid uint32) string // of a running process
 	older     map[uint64]*older       // by inode: those that are older than the capture
+	era       uint32                  // how many sweeps there were
 }
 
 func newSockets() *sockets {
@@ -128,7 +132,7 @@ func (t *sockets) of(number uint64) *socket {
 	if s, ok := t.closed.get(number); ok {
 		return s
 	}
-	s := &socket{}
+	s := &socket{era: t.era}
 	s.info.Socket = number
 	s.info.PeerUid, s.info.PeerGid = pcapng.Unknown, pcapng.Unknown
 	t.byNumber.put(number, s)

@@ -23,7 +23,7 @@ func TestUnwantedSenders(t *testing.T) {
 			return
 		}
 		inParallel(t)
-		for _, text := range []string{"src comm wanted and stream", "not src comm unwanted"} {
+		for _, text := range []string{"src comm wanted and stream", "not src comm unwanted", "comm wanted and stream"} {
 			t.Run(text, func(t *testing.T) {
 				o := o
 				var err error

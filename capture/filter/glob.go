@@ -203,12 +203,40 @@ func (p pattern) matchAddress(address string) bool {
 	if !p.glob {
 		return p.text == address || isBelow(address, p.text)
 	}
-	for end := len(address); end > 0; end = strings.LastIndexByte(address[:end], '/') {
-		if p.match(address[:end], false) {
-			return true
+	above, ok := cutAfter(address, p.slashes())
+	return ok && p.match(above, false)
+}
+
+// slashes is how many slashes there are in every name that the pattern fits.
+func (p pattern) slashes() (n int) {
+	for i := 0; i < len(p.text); i++ {
+		switch p.text[i] {
+		case '/':
+			n++
+		case '\\':
+			if i++; p.text[i] == '/' {
+				n++
+			}
+		case '[': // fits none
+			i += classLen(p.text[i:]) - 1
 		}
 	}
-	return false
+	return n
+}
+
+// cutAfter gives the address, or the directory above it, that has so many slashes;
+// ok is false if there is none.
+func cutAfter(address string, slashes int) (above string, ok bool) {
+	for i := range len(address) {
+		if address[i] != '/' {
+			continue
+		}
+		if slashes == 0 {
+			return address[:i], i > 0
+		}
+		slashes--
+	}
+	return address, slashes == 0
 }
 
 // cleaned is the pattern of an address without what [path.Clean] takes away;

@@ -49,3 +49,23 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 		t.Errorf("Match allocates %v times", n)
 	}
 }
+
+// TestAbove: a pattern fits the one directory above an address that has as many
+// slashes as it, if any.
+func TestAbove(t *testing.T) {
+	for _, c := range []struct {
+		glob, address string
+		fits          bool
+	}{
+		{"/a*", "/ab/c/d", true}, {"/a*", "/b/ab", false}, {"/*", "/", true}, {"/*/*", "/a", false}, {"/*/*", "/a/b/c", true},
+		{"[/a]b/*", "ab/c/d", true}, {"[/a]b*", "ab/c", true}, {"[/a]b*", "/b", false}, {`*\/?`, "a/b/c", true}, {"*/a", "x/a/b", true}, {"*/a", "x/y/a", false},
+	} {
+		p, err := newPattern(c.glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.matchAddress(c.address); got != c.fits {
+			t.Errorf("%s of %s: %v", c.glob, c.address, got)
+		}
+	}
+}

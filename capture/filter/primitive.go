@@ -53,6 +53,12 @@ func (t *Path) Glob() string {
 	return escapeGlob(t.pattern.text)
 }
 
+// Name is the one address that is meant, as [IsPath] has it; ok is false for a
+// pattern, and for a name that may stand in any directory.
+func (t *Path) Name() (name string, ok bool) {
+	return t.pattern.text, !t.pattern.glob && IsPath(t.pattern.text)
+}
+
 // Match reports whether the pattern fits an address, written as in pcapng's
 // Packet.Path, by its text. It does not look at End.
 func (t *Path) Match(address string) bool {
