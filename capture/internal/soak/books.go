@@ -48,8 +48,10 @@ func (b *books) balance() error {
 	if err != nil {
 		return fmt.Errorf("sockcap is gone: %w", err)
 	}
+	t := b.l.ledger.totals()
+	s.flows = int(t.flows)
 	b.samples = append(b.samples, s)
-	b.print(&now, s)
+	b.print(&now, &t, s)
 	return nil
 }
 
@@ -133,8 +135,7 @@ func (b *books) say(text string) {
 }
 
 // print prints a line: counts from the beginning on, and the present state.
-func (b *books) print(now *standing, s sample) {
-	t := b.l.ledger.totals()
+func (b *books) print(now *standing, t *totals, s sample) {
 	fmt.Fprintf(b.out, "%s  %6d  %6d  %6d  %8d  %8d  %8d  %8d  %6d  %5d  %8d  %3d\n", time.Now().Format(time.TimeOnly), t.flows, t.killed, b.faults,
 		b.settled.sent+b.stays().sent-now.stays.edges, now.captured, b.settled.missing+now.stays.missing, now.dropped, b.settled.untold, b.wrong, s.memory, s.files)
 }
@@ -145,7 +146,8 @@ func (b *books) close() error {
 	defer b.w.checking.Unlock()
 	c := b.w.checker
 	b.hear(c)
-	if text := grown(b.samples); text != "" {
+	text, judged := grown(b.samples)
+	if text != "" {
 		b.say(text)
 	}
 	if words := b.w.words(); strings.Contains(words, "leaving out") {
@@ -154,6 +156,9 @@ func (b *books) close() error {
 	stays := c.reconcile([]flow{*b.stays()}, b.w.span())
 	fmt.Fprintf(b.out, "%d messages = %d captured, of %d bytes, + %d lost; of the captured ones %v\n",
 		b.settled.sent+b.stays().sent-stays.edges, c.captured, c.bytes, c.dropped, c.marked)
+	if !judged {
+		fmt.Fprintf(b.out, "too few connections to tell whether memory grows: it takes %d, and %d rounds more\n", full, fewest)
+	}
 	fmt.Fprintf(b.out, "guests: %d files, %d messages captured, %d lost\n", b.guests.files, b.guests.captured, b.guests.dropped)
 	for _, line := range summary(b.w.words()) {
 		fmt.Fprintln(b.out, "sockcap:", line)

@@ -25,6 +25,7 @@ type guest struct {
 	full bool                 // the disk becomes full
 	end  func(*program) error // has it end, and says if it ended otherwise than it should
 	cut  bool                 // what it saw last may be missing, uncounted
+	torn bool                 // its file may end inside a block: the kernel ends a write of who is killed
 }
 
 func guests() []guest {
@@ -41,7 +42,7 @@ func guests() []guest {
 		{name: "killed", args: []string{"-U"}, file: "f", end: func(p *program) error {
 			p.kill()
 			return nil
-		}, cut: true},
+		}, cut: true, torn: true},
 		{name: "full", file: "f", full: true, cut: true, end: func(p *program) error {
 			if err := p.cmd.Wait(); p.cmd.ProcessState.ExitCode() != 1 {
 				return fmt.Errorf("disk full, and it ended with %w", err)
@@ -85,7 +86,7 @@ func (s *soak) entertain(ctx context.Context, b *books, g *guest, dir string, st
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m,mode=777"); err != nil {
 			return err
 		}
-		defer func() { failed = errors.Join(failed, syscall.Unmount(dir, 0)) }()
+		defer func() { failed = errors.Join(failed, syscall.Unmount(dir, syscall.MNT_DETACH)) }()
 	}
 	p, err := s.newProgram(append(slices.Clone(g.args), "-w", filepath.Join(dir, g.file))...)
 	if err != nil {
@@ -121,7 +122,7 @@ func (b *books) compare(g *guest, dir string, during span) error {
 		return cmp.Or(cmp.Compare(len(x.Name()), len(y.Name())), cmp.Compare(x.Name(), y.Name()))
 	})
 	for _, f := range files {
-		if err := checkFile(c, filepath.Join(dir, f.Name())); err != nil {
+		if err := checkFile(c, filepath.Join(dir, f.Name())); err != nil && !(g.torn && errors.Is(err, pcapng.ErrCutOff)) {
 			c.say("%s: %v", f.Name(), err)
 		}
 	}

@@ -132,6 +132,8 @@ func (s *soak) run(ctx context.Context) error {
 	}
 	defer w.kill()
 	b := &books{w: w, l: l, out: s.out, patience: s.patience}
+	ctx, fail := context.WithCancel(ctx)
+	defer fail()
 	visitors, stop := context.WithCancel(ctx)
 	defer stop()
 	received := make(chan error, 1)
@@ -139,6 +141,9 @@ func (s *soak) run(ctx context.Context) error {
 		var err error
 		if s.faults {
 			err = s.receive(visitors, b, dir, rand.New(rand.NewPCG(s.seed, talkers+1)))
+		}
+		if err != nil {
+			fail()
 		}
 		received <- err
 	}()

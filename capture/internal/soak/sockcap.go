@@ -205,6 +205,7 @@ func (s *slowReader) wait() {
 type sample struct {
 	memory int // KiB, without what it maps
 	files  int
+	flows  int // that had been by then
 }
 
 var anonymous = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)

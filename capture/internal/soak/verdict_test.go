@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -187,36 +192,70 @@ func TestPart(t *testing.T) {
 	}
 }
 
-// TestGrown: what grows is found; what comes and goes, or grows while it warms up,
-// is not.
+// TestTorn: the file of a sockcap that was killed may end inside a block, and that
+// of no other.
+func TestTorn(t *testing.T) {
+	var whole bytes.Buffer
+	w, err := pcapng.NewWriter(&whole, pcapng.Options{})
+	if err = errors.Join(err, w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	for _, torn := range []bool{true, false} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "f"), whole.Bytes()[:whole.Len()-3], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b := &books{l: &load{ledger: newLedger()}, out: io.Discard}
+		if err := b.compare(&guest{name: "killed", torn: torn, cut: true}, dir, span{}); err != nil {
+			t.Fatal(err)
+		}
+		if (b.wrong == 0) != torn {
+			t.Errorf("torn %v: %d things are wrong", torn, b.wrong)
+		}
+	}
+}
+
+// TestGrown: what grows is found; what comes and goes, or grows until tables are
+// full, is not, however long that takes.
 func TestGrown(t *testing.T) {
-	flat := func(i int) sample { return sample{memory: 40<<10 + i%3*4000, files: 20 + i%2} }
+	flat := func(i, flows int) sample { return sample{memory: 40<<10 + i%3*4000, files: 20 + i%2, flows: flows} }
 	for _, c := range []struct {
-		name string
-		at   func(i int) sample
-		want string
+		name   string
+		rounds int
+		pace   int // flows in a round
+		at     func(i, flows int) sample
+		want   string
 	}{
-		{"flat", flat, ""},
-		{"warms up", func(i int) sample { s := flat(i); s.memory = min(s.memory, i*5000); return s }, ""},
-		{"a peak", func(i int) sample {
-			s := flat(i)
+		{"flat", 120, 400, flat, ""},
+		{"fills its tables", 120, 400, func(i, flows int) sample { s := flat(i, flows); s.memory += min(flows, full) * 2; return s }, ""},
+		{"fills them slowly", 700, 50, func(i, flows int) sample { s := flat(i, flows); s.memory += min(flows, full) * 2; return s }, ""},
+		{"a peak", 120, 400, func(i, flows int) sample {
+			s := flat(i, flows)
 			if i%10 == 9 {
 				s.memory, s.files = 4*s.memory, 4*s.files
 			}
 			return s
 		}, ""},
-		{"a leak of memory", func(i int) sample { s := flat(i); s.memory += 500 * i; return s }, "memory has grown from "},
-		{"a leak of descriptors", func(i int) sample { s := flat(i); s.files += i / 10; return s }, "descriptors have grown from "},
+		{"a leak of memory", 120, 400, func(i, flows int) sample { s := flat(i, flows); s.memory += flows; return s }, "memory has grown from "},
+		{"a slow one", 700, 400, func(i, flows int) sample { s := flat(i, flows); s.memory += flows / 10; return s }, "memory has grown from "},
+		{"one at a slow pace", 1500, 50, func(i, flows int) sample { s := flat(i, flows); s.memory += flows; return s }, "memory has grown from "},
+		{"one that begins when the tables are full", 200, 400, func(i, flows int) sample { s := flat(i, flows); s.memory += max(flows, full) / 2; return s }, "memory has grown from "},
+		{"a leak of descriptors", 120, 20, func(i, flows int) sample { s := flat(i, flows); s.files += i / 10; return s }, "descriptors have grown from "},
 	} {
 		var samples []sample
-		for i := range 60 {
-			samples = append(samples, c.at(i))
+		for i := range c.rounds {
+			samples = append(samples, c.at(i, i*c.pace))
 		}
-		if got := grown(samples); !strings.Contains(got, c.want) || c.want == "" && got != "" {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		got, judged := grown(samples)
+		if !strings.Contains(got, c.want) || c.want == "" && got != "" || !judged {
+			t.Errorf("%s: %q, judged %v, want %q", c.name, got, judged, c.want)
 		}
 	}
-	if got := grown(make([]sample, fewest-1)); got != "" {
-		t.Errorf("few samples: %q", got)
+	some := make([]sample, 1000)
+	for i := range fewest - 1 {
+		some[1000-1-i].flows = full
+	}
+	if got, judged := grown(some); got != "" || judged {
+		t.Errorf("few samples of many flows: %q, judged %v", got, judged)
 	}
 }
