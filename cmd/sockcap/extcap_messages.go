@@ -93,7 +93,7 @@ func statusOf(captured uint64, s capture.Stats) string {
 // losses is what has been lost, and why, on one line.
 func losses(s capture.Stats) string {
 	line := strings.Join(append([]string{count(s.Dropped(), "packet") + " dropped by kernel"}, causes(s)...), ", ")
-	if s.LostRing > 0 {
+	if overflowed(s) {
 		line += " (a larger buffer makes room for more)"
 	}
 	return line

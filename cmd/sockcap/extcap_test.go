@@ -170,7 +170,8 @@ func TestExtcapClosed(t *testing.T) {
 // lossesOfOdd is what the session "odd" lost.
 const lossesOfOdd = "6 packets dropped by kernel, " +
 	"1 packet dropped because the ring buffer was full, 2 packets dropped because a hook did not run, " +
-	"3 packets dropped because a kernel map was full, 4 events lost (connect, close and the like), 2 notes lost of what was passed along, 4096 bytes missing from streams, 1 packet with unreadable payload, " +
+	"3 packets dropped because a kernel map was full, 4 events lost (connect, close and the like), 3 notes lost of sockets, and of who has read what, " +
+	"2 notes lost of what was passed along, 4096 bytes missing from streams, 2 packets cut short because the ring buffer was full, 1 packet with unreadable payload, " +
 	"1 packet with uncertain sender, 1 packet in uncertain order, 7 packets of sockcap itself left out" +
 	" (a larger buffer makes room for more)"
 

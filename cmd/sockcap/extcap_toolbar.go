@@ -148,8 +148,9 @@ func (b *toolbar) watch(s session) {
 func (b *toolbar) tellLosses() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.session.Stats(); s.Dropped() > b.lost {
-		b.lost = s.Dropped()
+	s := b.session.Stats()
+	if lost := s.Dropped() + s.Cut; lost > b.lost {
+		b.lost = lost
 		b.statusLocked(statusOf(s.Captured, s))
 		b.logLocked(losses(s) + "\n")
 	}
@@ -186,7 +187,7 @@ func (b *toolbar) close() (lost string) {
 	defer b.mu.Unlock()
 	if b.session != nil {
 		s := b.session.Stats()
-		if b.out < 0 && s.Dropped() > 0 {
+		if b.out < 0 && s.Dropped()+s.Cut > 0 {
 			lost = losses(s)
 		}
 		b.statusLocked(statusOf(s.Captured, s))

@@ -101,12 +101,13 @@ func startFake(name string) func(context.Context, capture.Options) (session, err
 	return func(ctx context.Context, o capture.Options) (session, error) {
 		s := &fakeSession{ctx: ctx, options: o}
 		switch name {
+		case "silent":
 		case "http":
 			s.packets = httpPackets()
 		case "odd":
 			s.packets = oddPackets()
 			s.stats = capture.Stats{
-				Received: 20, LostRing: 1, LostMissed: 2, LostMap: 3, LostEvents: 4, LostPassed: 2, Unreadable: 1,
+				Received: 20, LostRing: 1, LostMissed: 2, LostMap: 3, LostEvents: 4, LostNotes: 3, LostPassed: 2, Unreadable: 1, Cut: 2,
 				LostBytes: 4096, OrderUnsure: 1, SenderUnsure: 1, Self: 7,
 			}
 		case "placed":

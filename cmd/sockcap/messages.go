@@ -494,7 +494,7 @@ func (h *host) saySummary(captured uint64, s capture.Stats) {
 	for _, line := range summary(captured, s) {
 		fmt.Fprintln(h.stderr, line)
 	}
-	if s.LostRing > 0 {
+	if overflowed(s) {
 		h.say("hint: ", "a larger -B makes room for more packets")
 	}
 }
@@ -516,14 +516,19 @@ func causes(s capture.Stats) []string {
 		{s.LostMissed, "packet", "dropped because a hook did not run"},
 		{s.LostMap, "packet", "dropped because a kernel map was full"},
 		{s.LostEvents, "event", "lost (connect, close and the like)"},
+		{s.LostNotes, "note", "lost of sockets, and of who has read what"},
 		{s.LostPassed, "note", "lost of what was passed along"},
 		{s.LostBytes, "byte", "missing from streams"},
+		{s.Cut, "packet", "cut short because the ring buffer was full"},
 		{s.Unreadable, "packet", "with unreadable payload"},
 		{s.SenderUnsure, "packet", "with uncertain sender"},
 		{s.OrderUnsure, "packet", "in uncertain order"},
 		{s.Self, "packet", "of sockcap itself left out"},
 	})
 }
+
+// overflowed says whether a larger ring buffer would have had room for more.
+func overflowed(s capture.Stats) bool { return s.LostRing+s.LostNotes+s.Cut > 0 }
 
 // outcome is what became of how many.
 type outcome struct {
