@@ -39,8 +39,8 @@ type breaker struct {
 	rest    time.Time      // no trial before
 	resting time.Duration  // how long after the next one
 
-	cut  map[uint64]struct{} // what is left out
-	left atomic.Uint64       // data packets that were
+	cut  leftOut
+	left atomic.Uint64 // data packets that were
 }
 
 // valve holds output back. Neither method fails: what can't be written is an
@@ -77,7 +77,7 @@ const (
 func newBreaker(now func() time.Time, losses func() uint64, v valve, found func(*pcapng.Packet)) *breaker {
 	return &breaker{
 		now: now, losses: losses, valve: v, found: found, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		packets: make(map[uint64]int), talking: make(map[uint64]int), cut: make(map[uint64]struct{}), resting: minRest,
+		packets: make(map[uint64]int), talking: make(map[uint64]int), resting: minRest,
 	}
 }
 
@@ -96,7 +96,7 @@ func (b *breaker) carries(p *pcapng.Packet) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, cut := b.cut[p.ConnID]; cut {
+	if b.cut.has(p.ConnID) {
 		if p.Event == pcapng.EventData {
 			b.left.Add(1)
 		}
@@ -211,7 +211,7 @@ func (b *breaker) tick() {
 	}
 	for c, s := range t.suspects {
 		if s.rounds >= trialRounds {
-			b.cut[c] = struct{}{}
+			b.cut.add(c)
 			b.resting = minRest
 			b.found(s.first)
 			delete(t.suspects, c)

@@ -22,7 +22,7 @@ type echo struct {
 	young    map[uint64]struct{}
 	old      map[uint64]struct{}
 	maybe    [1 << 14]uint64 // a bit for each hash: most windows need no map
-	carriers map[uint64]struct{}
+	carriers leftOut
 	found    func(*pcapng.Packet) // is told of each new carrier
 	left     uint64               // data packets that were left out
 }
@@ -37,7 +37,7 @@ const echoMost = 1 << 15
 func newEcho(found func(*pcapng.Packet)) *echo {
 	e := &echo{
 		base: rand.Uint64() | 1, power: 1, found: found,
-		young: make(map[uint64]struct{}), carriers: make(map[uint64]struct{}),
+		young: make(map[uint64]struct{}),
 	}
 	for range echoWidth - 1 {
 		e.power *= e.base
@@ -109,12 +109,12 @@ func (e *echo) carries(p *pcapng.Packet) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, known := e.carriers[p.ConnID]
+	known := e.carriers.has(p.ConnID)
 	if !known && !e.repeats(p.Data) {
 		return false
 	}
 	if !known && p.ConnID != 0 {
-		e.carriers[p.ConnID] = struct{}{}
+		e.carriers.add(p.ConnID)
 		e.found(p)
 	}
 	if p.Event == pcapng.EventData {
