@@ -58,9 +58,10 @@ func TestJSON(t *testing.T) {
 		}
 		packets = append(packets, decode(t, file)...)
 	}
+	known := new(printedJSONEnds) // of one packet for the next
 	for i := range packets {
 		p := &packets[i]
-		line := appendJSON(nil, p, "")
+		line := appendJSON(nil, p, "", known)
 		fields := parseJSON(t, line)
 		got := packetOf(t, fields)
 		if d := cmp.Diff(*p, got, cmpopts.EquateEmpty(), cmpopts.EquateApproxTime(0)); d != "" {
@@ -266,9 +267,9 @@ func named[T interface {
 // TestJSONDocument: JSON.md has the keys that there are, and no others.
 func TestJSONDocument(t *testing.T) {
 	p := fullPacket()
-	printed := parseJSON(t, appendJSON(nil, &p, "web-1"))
+	printed := parseJSON(t, appendJSON(nil, &p, "web-1", new(printedJSONEnds)))
 	p.Data = []byte("text")
-	maps.Copy(printed, parseJSON(t, appendJSON(nil, &p, "")))
+	maps.Copy(printed, parseJSON(t, appendJSON(nil, &p, "", new(printedJSONEnds))))
 	expectDocumented(t, "# sockcap --json", printed, "fd.name_raw", "holder.comm_raw", "cmdline_raw")
 }
 

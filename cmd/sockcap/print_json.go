@@ -13,19 +13,13 @@ import (
 
 // appendJSON appends p as one line with one flat object, as JSON.md specifies
 // it: the fields have the dissector's names, and what is not known is left out,
-// as is the host where all packets are of one.
-func appendJSON(dst []byte, p *pcapng.Packet, host string) []byte {
+// as is the host where all packets are of one. One output has one known.
+func appendJSON(dst []byte, p *pcapng.Packet, host string, known *printedJSONEnds) []byte {
 	o := object{append(dst, '{')}
 	o.time("time", p.Time)
 	o.name("host", host)
 	o.word("event", p.Event.String())
-	o.known("type", p.Type.String(), p.Type != 0)
-	o.known("role", p.Role.String(), p.Role != pcapng.RoleUnknown)
-	o.sender(p)
-	o.name("path", p.Path)
-	o.endpoint(peerKeys, &p.Peer)
-	o.place(peerPlaceKeys, &p.PeerPlace)
-	o.number("connid", p.ConnID)
+	known.append(&o, p)
 	if p.Event == pcapng.EventData {
 		o.payload(p)
 	} else {
@@ -38,34 +32,6 @@ func appendJSON(dst []byte, p *pcapng.Packet, host string) []byte {
 
 // object is a JSON object that is being appended to dst.
 type object struct{ dst []byte }
-
-// endpointKeys are the names of one end's fields.
-type endpointKeys struct{ pid, tid, uid, gid, inode, comm, thread string }
-
-var (
-	senderKeys = endpointKeys{"pid", "tid", "uid", "gid", "inode", "comm", "thread"}
-	peerKeys   = endpointKeys{"peer.pid", "peer.tid", "peer.uid", "peer.gid", "peer.inode", "peer.comm", "peer.thread"}
-)
-
-func (o *object) endpoint(k endpointKeys, e *pcapng.Endpoint) {
-	o.number(k.pid, uint64(e.PID))
-	o.number(k.tid, uint64(e.TID))
-	o.id(k.uid, e.UID)
-	o.id(k.gid, e.GID)
-	o.number(k.inode, e.Inode)
-	o.name(k.comm, e.Comm)
-	o.name(k.thread, e.Thread)
-}
-
-// sender appends who did it, and where that process lives.
-func (o *object) sender(p *pcapng.Packet) {
-	o.endpoint(senderKeys, &p.Sender)
-	place := p.SenderPlace()
-	o.place(senderPlaceKeys, &place)
-	o.number("ns.pid", uint64(p.NSPID))
-	o.cmdline(p.Cmdline)
-	o.number("netns", uint64(p.NetNS))
-}
 
 // payload appends what only data has. Zero is a length and an offset too.
 func (o *object) payload(p *pcapng.Packet) {

@@ -26,6 +26,7 @@ type printer struct {
 	dump    dump   // -A -x -X
 	record  bool   // -xx -XX
 	known   toldCommands
+	ends    printedJSONEnds
 	host    func(p *pcapng.Packet) string // whose packet it is; nil: all are of one
 	scratch []byte                        // for a record
 }
@@ -39,7 +40,7 @@ func (pr *printer) append(dst []byte, p *pcapng.Packet) []byte {
 	}
 	switch pr.format {
 	case formatJSON:
-		return appendJSON(dst, p, pr.hostOf(p))
+		return appendJSON(dst, p, pr.hostOf(p), &pr.ends)
 	case formatString, formatHex, formatHexString:
 		return pr.appendSockdump(dst, p)
 	}
@@ -289,6 +290,10 @@ func firstLine(text []byte) (line []byte, cut bool) {
 // isText reports whether line is printable UTF-8, tabs allowed.
 func isText(line []byte) bool {
 	for len(line) > 0 {
+		if isASCIIPrint(line[0]) {
+			line = line[1:]
+			continue
+		}
 		r, size := utf8.DecodeRune(line)
 		if r == utf8.RuneError && size == 1 || r != '\t' && !strconv.IsPrint(r) {
 			return false
