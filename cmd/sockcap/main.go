@@ -88,20 +88,25 @@ func main() {
 }
 
 func start(ctx context.Context, o capture.Options) (session, error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(startGarbage)
+		defer debug.SetGCPercent(garbage)
+	}
 	s, err := capture.Start(ctx, o)
 	if err != nil {
 		return nil, err // not s: a nil *Session is no nil session
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
 	return s, nil
 }
 
-// garbage is how much of it there may be in a capture, in percent of what is
-// used. Packets make none, but sockets that come and go do: half of what Go
-// allows costs no time that can be seen, and a quarter of memory less.
-const garbage = 50
+// How much garbage there may be, in percent of what is used. To start a capture
+// makes much of it once, and somebody waits for it. Packets make none, but
+// sockets that come and go do: half of what Go allows costs no time that can be
+// seen, and a quarter of memory less.
+const (
+	startGarbage = 400
+	garbage      = 50
+)
 
 // main runs the command with these arguments and returns its exit status.
 func (h *host) main(args []string) int {
