@@ -27,14 +27,15 @@ import (
 // all files to writing but those of the directory where files are to come, and
 // the network, but where that is what is written to; unless -z runs commands,
 // which have their own to do. It also takes the sight of other processes'
-// programs, so those are looked at before.
+// programs, so those are looked at before. With it goes what is of no use any
+// more of the system calls, see forbidCalls.
 type rights struct {
 	who     *account // to become; nil: who we are
 	toEnd   capabilities
 	atFirst capabilities // besides
 	dir     string       // where files are to come; empty: there are none
-	confine bool         // by Landlock
-	network bool         // which leaves the network open
+	confine bool         // by Landlock and seccomp
+	network bool         // which leave the network open
 }
 
 // nobody is nfsnobody in places; the number is the same.
@@ -156,10 +157,14 @@ func (r *rights) rest(host *container.Root) error {
 	if r.dir != "" {
 		rules = append(rules, landlock.RWDirs(r.dir))
 	}
+	restrict := landlock.V5.BestEffort().Restrict
 	if r.network {
-		return landlock.V5.BestEffort().RestrictPaths(rules...)
+		restrict = landlock.V5.BestEffort().RestrictPaths
 	}
-	return landlock.V5.BestEffort().Restrict(rules...)
+	if err := restrict(rules...); err != nil {
+		return err
+	}
+	return forbidCalls(r.network)
 }
 
 // become makes this process another user's, who keeps the capabilities that we

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -71,7 +71,7 @@ func TestRights(t *testing.T) {
 			}
 			p.start()
 			p.expect(p.stderr, "listening on")
-			want := fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d CapInh:\t%016[2]x CapPrm:\t%016[3]x CapEff:\t%016[3]x CapBnd:\t%016[2]x NoNewPrivs:\t1", c.uid, 0, c.caps)
+			want := fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d CapInh:\t%016[2]x CapPrm:\t%016[3]x CapEff:\t%016[3]x CapBnd:\t%016[2]x NoNewPrivs:\t1 Seccomp:\t2", c.uid, 0, c.caps)
 			awaitStatus(t, p.Process.Pid, want)
 			name := dir + "/out"
 			if c.args != nil && c.args[0] == "-C" {
@@ -110,7 +110,7 @@ func TestRightsOfFile(t *testing.T) {
 	p.expect(p.stderr, "listening on")
 	_, bound, _ := strings.Cut(statusLines(t, "/proc/self/status"), "CapBnd:\t") // only root may change it
 	bound, _, _ = strings.Cut(bound, " ")
-	awaitStatus(t, p.Process.Pid, fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d CapInh:\t%016[2]x CapPrm:\t%016[3]x CapEff:\t%016[3]x CapBnd:\t%[4]s NoNewPrivs:\t1",
+	awaitStatus(t, p.Process.Pid, fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d CapInh:\t%016[2]x CapPrm:\t%016[3]x CapEff:\t%016[3]x CapBnd:\t%[4]s NoNewPrivs:\t1 Seccomp:\t2",
 		nobody, 0, kept, bound))
 	sendUntil(t, func() bool { info, err := os.Stat(dir + "/out1"); return err == nil && info.Size() > 1000 })
 	p.signal(unix.SIGINT)
@@ -198,7 +198,7 @@ func statusLines(t *testing.T, name string) string {
 	var all []string
 	for line := range strings.Lines(string(text)) {
 		switch name, _, _ := strings.Cut(line, ":"); name {
-		case "Uid", "CapInh", "CapPrm", "CapEff", "CapBnd", "NoNewPrivs":
+		case "Uid", "CapInh", "CapPrm", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp":
 			all = append(all, strings.TrimSpace(line))
 		}
 	}
@@ -232,9 +232,10 @@ func sendUntil(t *testing.T, seen func() bool) {
 const givesUpName = "gives-up"
 
 func givesUp(args []string) int {
-	dir, other := args[0], args[1]
+	dir, other, network := args[0], args[1], args[2] == "network"
 	kept, _ := capture.Kept()
-	r := &rights{who: &account{uid: sudoer, gid: sudoer}, toEnd: capabilities(kept), dir: dir, confine: true}
+	kept |= 1 << unix.CAP_BPF // so that it is not for the lack of it that there are no maps
+	r := &rights{who: &account{uid: sudoer, gid: sudoer}, toEnd: capabilities(kept), dir: dir, confine: true, network: network}
 	if err := errors.Join(r.relinquish(testHost()), r.rest(nil)); err != nil {
 		fmt.Println(err)
 		return 1
@@ -251,8 +252,13 @@ func givesUp(args []string) int {
 		{"take away a file elsewhere", os.Remove(other + "/old")},
 		{"read a file of others", read(other + "/old")},
 		{"see the program of another process", func() error { _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", os.Getppid())); return err }()},
-		{"connect by TCP", func() error { _, err := net.Dial("tcp", "127.0.0.1:1"); return err }()},
+		{"make a socket", func() error { _, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); return err }()},
 		{"become root", unix.Setresuid(0, 0, 0)},
+		{"trace a process", unix.PtraceSeize(os.Getppid())},
+		{"run a program", unix.Exec("/bin/true", []string{"true"}, nil)},
+		{"make a namespace", unix.Unshare(unix.CLONE_NEWUSER)},
+		{"make a map", bpfCommand(unix.BPF_MAP_CREATE)},
+		{"read a map", bpfCommand(unix.BPF_MAP_LOOKUP_ELEM)},
 	} {
 		if errno := syscall.Errno(0); errors.As(try.err, &errno) {
 			try.err = errno
@@ -260,6 +266,15 @@ func givesUp(args []string) int {
 		fmt.Printf("%s: %v\n", try.what, try.err)
 	}
 	return 0
+}
+
+// bpfCommand is one about a map that there can't be.
+func bpfCommand(command uintptr) error {
+	attr := [128]byte{0xff, 0xff, 0xff, 0x7f}
+	if _, _, errno := unix.Syscall(unix.SYS_BPF, command, uintptr(unsafe.Pointer(&attr)), uintptr(len(attr))); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // TestGivesUp: what a capture can still do, and what it can't.
@@ -279,20 +294,34 @@ func TestGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe)
-	cmd.Args = []string{givesUpName, dir, other}
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	run := func(network string) string {
+		cmd := exec.Command(exe)
+		cmd.Args = []string{givesUpName, dir, other, network}
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return string(out)
+	}
 	const want = `make a file in the directory: <nil>
 make a file elsewhere: permission denied
 write a file elsewhere: permission denied
 take away a file elsewhere: permission denied
 read a file of others: <nil>
 see the program of another process: permission denied
-connect by TCP: permission denied
+make a socket: operation not permitted
 become root: operation not permitted
+trace a process: operation not permitted
+run a program: operation not permitted
+make a namespace: operation not permitted
+make a map: operation not permitted
+read a map: bad file descriptor
 `
-	if err != nil || string(out) != want {
-		t.Errorf("%v: %s\nwant %s", err, out, want)
+	if out := run(""); out != want {
+		t.Errorf("%s\nwant %s", out, want)
+	}
+	if out := run("network"); !strings.Contains(out, "\nmake a socket: <nil>\n") {
+		t.Errorf("with the network: %s", out)
 	}
 }

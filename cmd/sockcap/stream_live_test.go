@@ -35,7 +35,7 @@ func TestStreamLive(t *testing.T) {
 	p.start()
 	p.expect(p.stderr, "listening on")
 	kept, _ := capture.Kept()
-	awaitStatus(t, p.Process.Pid, fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d CapInh:\t%016[2]x CapPrm:\t%016[3]x CapEff:\t%016[3]x CapBnd:\t%016[2]x NoNewPrivs:\t1",
+	awaitStatus(t, p.Process.Pid, fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d CapInh:\t%016[2]x CapPrm:\t%016[3]x CapEff:\t%016[3]x CapBnd:\t%016[2]x NoNewPrivs:\t1 Seccomp:\t2",
 		nobody, 0, kept))
 	say("before")
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(storedLines(t, address), "before"); {
