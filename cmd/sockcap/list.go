@@ -68,6 +68,9 @@ func (h *host) list(s *snapshot.Snapshot, chosen *socketChoice, f *listFlags) er
 	if err := out.Flush(); err != nil {
 		return err
 	}
+	if len(links) == 0 {
+		h.sayNothing(chosen, s)
+	}
 	h.sayHidden(s, links)
 	return nil
 }
@@ -136,9 +139,13 @@ func chooseSockets(text string, values *[6][]string, root *container.Root) (*soc
 		}
 		all = append(all, e)
 	}
-	c := &socketChoice{expr: filter.And(all...), files: make(map[*filter.Path]*snapshot.Files)}
-	c.expr.EachPath(func(p *filter.Path) { c.files[p] = snapshot.FindFiles(root, p.Glob()) })
-	return c, nil
+	return newSocketChoice(filter.And(all...), root), nil
+}
+
+func newSocketChoice(expr *filter.Expr, root *container.Root) *socketChoice {
+	c := &socketChoice{expr: expr, files: make(map[*filter.Path]*snapshot.Files)}
+	expr.EachPath(func(p *filter.Path) { c.files[p] = snapshot.FindFiles(root, p.Glob()) })
+	return c
 }
 
 // has reports whether a link is chosen. An end matches by its own address: that
@@ -165,11 +172,11 @@ func (c *socketChoice) has(l *snapshot.Link) bool {
 		}
 	}
 	return c.expr.MatchSockets(a, func(p *filter.Path) bool {
-		for _, s := range []*snapshot.Socket{l.Client, l.Server} {
-			if s != nil && (p.Match(s.Address) || c.files[p].Has(s)) {
-				return true
-			}
-		}
-		return false
+		return l.Client != nil && c.at(p, l.Client) || l.Server != nil && c.at(p, l.Server)
 	})
+}
+
+// at reports whether a socket has this path.
+func (c *socketChoice) at(p *filter.Path, s *snapshot.Socket) bool {
+	return p.Match(s.Address) || c.files[p].Has(s)
 }

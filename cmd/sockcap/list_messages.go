@@ -3,7 +3,9 @@ package main
 // What `sockcap list` says, besides messages.go.
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/sockcap/sockcap/capture/snapshot"
@@ -35,7 +37,55 @@ QUEUE  connections that wait, of as many as may; or bytes that have not been
        read: by the client (<), by the server (>)
 CLIENT, SERVER  who holds it; -: no socket there, or none that can be seen;
        ?: a socket that nobody is seen to hold, as of other users
+-e     file=DEVICE/INODE of the socket file; fd= in the first process; mem=
+       bytes taken/allowed to receive (r), to send (w: what nobody has read)
 `
+
+// sayNothing tells why there is nothing to list.
+func (h *host) sayNothing(c *socketChoice, s *snapshot.Snapshot) {
+	if c.expr.All() {
+		h.say("", "there is no socket")
+		return
+	}
+	h.say("", "no socket matches%s", unusedWords(c.unused(s, h.root)))
+	if n := s.Hidden.Processes; n > 0 && c.expr.Uses("comm", "pid", "uid", "gid", "exe", "cgroup", "container", "unit", "pod") != "" {
+		h.say("", "hidden are %s of other users, whose sockets might", countOf(uint64(n), "process", "processes"))
+		h.say("hint: ", "run as root, or grant it cap_sys_ptrace")
+	}
+}
+
+// unusedWords says why no socket has these addresses, after what follows from
+// that; it is empty if there are none.
+func unusedWords(all []unusedPath) string {
+	var words []string
+	for _, u := range all {
+		words = append(words, unusedWord(&u))
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(words, "; ")
+}
+
+func unusedWord(u *unusedPath) string {
+	name := quoteName(u.name)
+	var path *fs.PathError
+	switch {
+	case errors.Is(u.err, fs.ErrNotExist):
+		return name + " does not exist"
+	case errors.As(u.err, &path):
+		return name + ": " + path.Err.Error()
+	case u.err != nil:
+		return name + ": " + u.err.Error()
+	case strings.HasPrefix(u.name, "@"):
+		return "no socket has the name " + name
+	case u.mode.IsDir():
+		return "no socket is in use below " + name
+	case u.mode&fs.ModeSocket == 0:
+		return name + " is no socket"
+	}
+	return "nobody listens on " + name + ", which was left behind"
+}
 
 // sayHidden tells what was not to be seen of these links, if anything.
 func (h *host) sayHidden(s *snapshot.Snapshot, links []snapshot.Link) {

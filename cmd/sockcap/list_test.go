@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -281,6 +282,25 @@ func TestListCompletion(t *testing.T) {
 	}
 }
 
+// TestListDetailsExplained: README and manual page explain all that -e adds.
+func TestListDetailsExplained(t *testing.T) {
+	keys := regexp.MustCompile(`  ([a-z]+=)`).FindAllStringSubmatch(wantListIDs, -1)
+	if len(keys) == 0 {
+		t.Fatal("-e adds nothing")
+	}
+	for name, quoted := range map[string]string{"../../README.md": "`%s", "sockcap.8": "\n.Ql %s"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keys {
+			if !strings.Contains(string(text), fmt.Sprintf(quoted, k[1])) {
+				t.Errorf("%s does not have %s", name, k[1])
+			}
+		}
+	}
+}
+
 // TestListHidden: what is hidden is said where it makes a difference.
 func TestListHidden(t *testing.T) {
 	for _, c := range []struct {
@@ -345,7 +365,11 @@ func TestListAsUser(t *testing.T) {
 		!strings.Contains(stderr, " of other users, who may hold the 1 socket without a process\nsockcap: hint: run as root, or grant it ") {
 		t.Errorf("stderr %q", stderr)
 	}
-	if _, stderr := run([]string{}, "pid", "1"); stderr != "" {
+	if _, stderr := run([]string{}, "pid", "1"); !strings.HasPrefix(stderr, "sockcap: no socket matches\nsockcap: hidden are ") ||
+		!strings.Contains(stderr, " of other users, whose sockets might\nsockcap: hint: run as root, or grant it cap_sys_ptrace\n") {
 		t.Errorf("nothing is listed, stderr %q", stderr)
+	}
+	if _, stderr := run([]string{}, dir); !strings.HasPrefix(stderr, "sockcap: hidden are ") {
+		t.Errorf("of a path, holders aside, nothing is hidden; stderr %q", stderr)
 	}
 }

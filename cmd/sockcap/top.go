@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sockcap/sockcap/capture"
+	"github.com/sockcap/sockcap/capture/filter"
 )
 
 // topFlags are what `sockcap top` takes besides an expression.
@@ -39,13 +40,13 @@ func topCommand(h *host) *cobra.Command {
 			if err := f.check(); err != nil {
 				return wrongUsage(c, err)
 			}
-			options, err := f.options(c, args)
+			options, expr, err := f.options(c, args)
 			if err != nil {
 				return err
 			}
 			ctx, stop := h.untilSignal(c.Context())
 			defer stop()
-			return unlessEnded(ctx, h.top(ctx, &f, options))
+			return unlessEnded(ctx, h.top(ctx, &f, options, expr))
 		},
 	}
 	s := c.Flags()
@@ -68,23 +69,23 @@ func topCommand(h *host) *cobra.Command {
 	return c
 }
 
-// options are the capture's.
-func (f *topFlags) options(c *cobra.Command, args []string) (capture.Options, error) {
+// options are the capture's, and what it keeps.
+func (f *topFlags) options(c *cobra.Command, args []string) (capture.Options, *filter.Expr, error) {
 	var flags flags
 	if err := f.raw.setCapture(c.Flags(), &flags); err != nil {
-		return capture.Options{}, wrongUsage(c, err)
+		return capture.Options{}, nil, wrongUsage(c, err)
 	}
 	choice := rawFilter{direction: "inout", values: f.values}
 	if err := choice.set(&flags, args); err != nil {
-		return capture.Options{}, wrongUsage(c, err)
+		return capture.Options{}, nil, wrongUsage(c, err)
 	}
 	flags.capture.Snaplen = 1 // payload is counted, not looked at
-	return flags.capture, nil
+	return flags.capture, flags.filter, nil
 }
 
 // top captures, counts and shows until it is ended: by ctx, a key, -c, or
 // because nobody reads what is printed.
-func (h *host) top(ctx context.Context, f *topFlags, o capture.Options) error {
+func (h *host) top(ctx context.Context, f *topFlags, o capture.Options, expr *filter.Expr) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	o.Host = h.root
@@ -93,11 +94,18 @@ func (h *host) top(ctx context.Context, f *topFlags, o capture.Options) error {
 		return err
 	}
 	h.sayCounting(s.Hooks())
+	nothing := nothingYet(h.unusedNow(expr))
+	if nothing != "" {
+		h.say("", "%s", nothing)
+	}
 	t := top{h: h, session: s, view: f.view, flows: newFlowCounter(), left: f.screens, before: h.now(), delay: f.delay}
 	if !f.batch {
 		if t.screen, err = openScreen(h); err != nil {
 			return errors.Join(err, s.Close())
 		}
+	}
+	if t.screen != nil { // which hides what has just been said
+		t.nothing = nothing
 	}
 	defer t.screen.close() // after a panic, too
 	stop := onSignals(func() { t.sayStats() }, func() {})
@@ -129,6 +137,7 @@ type top struct {
 	before  time.Time // of the screen before
 	dropped uint64    // packets lost by then
 	last    topScreen
+	nothing string // what a screen says as long as it has shown no row; empty: it does not
 }
 
 // count counts what is captured.
@@ -189,9 +198,12 @@ func (t *top) look() {
 		seconds = t.delay.Seconds()
 	}
 	rows, rest := t.flows.take()
+	if len(rows) > 0 {
+		t.nothing = ""
+	}
 	t.last = topScreen{
 		at: now.In(t.h.zone), seconds: seconds, hooks: t.session.Hooks(),
-		rows: rows, rest: rest, stats: stats, lost: stats.Dropped() - t.dropped,
+		rows: rows, rest: rest, nothing: t.nothing, stats: stats, lost: stats.Dropped() - t.dropped,
 	}
 	t.before, t.dropped = now, stats.Dropped()
 }

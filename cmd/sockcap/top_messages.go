@@ -49,6 +49,14 @@ const topKeyLine = "sort: b bytes m msgs l latency t total p path i pid, r rever
 // sayCounting is top's banner.
 func (h *host) sayCounting(hooks string) { h.say("", "listening on %s", hooks) }
 
+// nothingYet is for a top that shows addresses which no socket has.
+func nothingYet(unused []unusedPath) string {
+	if len(unused) == 0 {
+		return ""
+	}
+	return "nothing to show yet" + unusedWords(unused)
+}
+
 // topRestName is the PATH of the last row.
 func topRestName(rows int) string {
 	if rows == 0 {

@@ -27,6 +27,7 @@ type topScreen struct {
 	hooks   string
 	rows    []topRow
 	rest    topRow
+	nothing string // stands where there are no rows
 	stats   capture.Stats
 	lost    uint64 // packets since the screen before
 }
@@ -42,7 +43,11 @@ func (s *topScreen) append(dst []byte, v *topView, width, most int) []byte {
 	}
 	var text strings.Builder
 	writeTable(&text, t, width)
-	return append(dst, text.String()...)
+	dst = append(dst, text.String()...)
+	if len(t.rows) == 0 && s.nothing != "" {
+		dst = append(appendEscaped(dst, s.nothing, inLine), '\n')
+	}
+	return dst
 }
 
 // fit gives the rows that have room among so many, and the sum of the others,
