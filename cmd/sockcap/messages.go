@@ -401,6 +401,11 @@ func (h *host) sayEnough(files int) {
 	h.say("", "maximum file limit reached: %d", files)
 }
 
+// sayOverwrites warns of what tcpdump does likewise, and says nothing of.
+func (h *host) sayOverwrites(seconds int64) {
+	h.say("warning: ", "-G %d may write a file over the one before: name them after -w by strftime fields that differ, such as out-%%Y%%m%%d-%%H%%M%%S.pcapng", seconds)
+}
+
 // sayAfterFailed tells that the command of -z did not do its work.
 func (h *host) sayAfterFailed(command, file string, err error) {
 	h.say("warning: ", "-z %s %s: %v", quoteName(command), quoteName(file), err)

@@ -128,6 +128,9 @@ func openOutput(ctx context.Context, h *host, f *flags, began time.Time) (*outpu
 		o.atOnce = o.atOnce || isTerminal(d.File)
 		o.pr.color = wantsColor(f.color, d.File, h.getenv)
 	}
+	if o.names.overwrites(&f.limits) {
+		h.sayOverwrites(o.names.seconds)
+	}
 	return o, nil
 }
 

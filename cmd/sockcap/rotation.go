@@ -172,6 +172,26 @@ func (n *fileNames) next(at time.Time, size int64) (rotate, enough bool) {
 	return false, false
 }
 
+// overwrites reports whether -G gives some file the name of the one before it:
+// without a time in the name, with one that is coarser than -G, or with one that
+// has come round by then. As in tcpdump that is allowed.
+func (n *fileNames) overwrites(l *limits) bool {
+	period := time.Duration(n.seconds) * time.Second
+	if period == 0 || n.size == 0 && n.count == 1 || l.duration > 0 && l.duration <= period {
+		return false // there is no file after the first
+	}
+	const tried = 61 // so that minutes are found to be too coarse for 59 seconds
+	name := func(i int) string {
+		return string(appendTime(nil, n.name, n.began.Add(time.Duration(i)*period).In(n.zone)))
+	}
+	for i := range tried {
+		if name(i) == name(i+1) {
+			return true
+		}
+	}
+	return false
+}
+
 // runAfter starts the command of -z on a finished file, and does not wait for
 // it. It has the lowest priority, and a process group of its own, so that the
 // Ctrl-C that ends a capture does not end it too.

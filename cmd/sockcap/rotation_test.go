@@ -52,6 +52,41 @@ func TestAppendTime(t *testing.T) {
 	}
 }
 
+// TestOverwrites: which names -G gives twice in a row.
+func TestOverwrites(t *testing.T) {
+	day := rotation{seconds: 86400}
+	for _, c := range []struct {
+		name string
+		r    rotation
+		l    limits
+		want bool
+	}{
+		{"a", rotation{}, limits{}, false},
+		{"a", rotation{size: 1}, limits{}, false},
+		{"a", rotation{seconds: 1}, limits{}, true},
+		{"a%%", rotation{seconds: 1}, limits{}, true},
+		{"a%Q", rotation{seconds: 1}, limits{}, true}, // which is no field
+		{"a%s", rotation{seconds: 1}, limits{}, false},
+		{"a%S", rotation{seconds: 1}, limits{}, false},
+		{"a%S", rotation{seconds: 60}, limits{}, true},
+		{"a%M", rotation{seconds: 60}, limits{}, false},
+		{"a%M", rotation{seconds: 59}, limits{}, true},
+		{"a%F", rotation{seconds: 3600}, limits{}, true},
+		{"%F/a", day, limits{}, false},
+		{"a%a", day, limits{}, false}, // a ring of a week, which is meant
+		{"a", rotation{seconds: 1, count: 1}, limits{}, false},
+		{"a", rotation{seconds: 1, count: 2}, limits{}, true},
+		{"a", rotation{seconds: 1, count: 1, size: 1}, limits{}, true},
+		{"a", rotation{seconds: 7}, limits{duration: 7 * time.Second}, false},
+		{"a", rotation{seconds: 7}, limits{duration: 8 * time.Second}, true},
+	} {
+		n := fileNames{rotation: c.r, name: c.name, began: at(0), zone: time.UTC}
+		if got := n.overwrites(&c.l); got != c.want {
+			t.Errorf("%s, %+v, %+v: %v, want %v", c.name, c.r, c.l, got, c.want)
+		}
+	}
+}
+
 // TestFileNames: the names that tcpdump 4.99.3 gave to files with these flags,
 // and those that its MakeFilename gives from then on.
 func TestFileNames(t *testing.T) {
