@@ -121,9 +121,10 @@ const (
 	Linked    Action = "linked"    // a symbolic link was made
 	Unchanged Action = "unchanged" // was there already
 	Kept      Action = "kept"      // somebody changed it: it stays as it is
+	Removed   Action = "removed"
 )
 
-// Step is one file of an installation.
+// Step is one file that is installed, or taken away.
 type Step struct {
 	Action Action
 	Path   string
@@ -232,9 +233,10 @@ func (in *installation) putProfile(dir string) *Error {
 		}
 	}
 	if have, err := readRegular(list); err == nil && bytes.Equal(have, now) {
+		in.did(Unchanged, list, "")
 		return nil
 	}
-	if err := replaceFile(list, now); err != nil {
+	if err := in.put(list, now); err != nil {
 		return &Error{Op: "put", Name: list, Err: err}
 	}
 	return nil
@@ -392,7 +394,7 @@ func checkRunnable(executable string, everyone bool) error {
 
 // Error is what this package's functions return.
 type Error struct {
-	Op   string // what was tried: run, find, put, link
+	Op   string // what was tried: run, find, put, link, read, remove
 	Name string // of the file or the command
 	Hint string // the cure, if known; for a second line "hint: ..."
 	Err  error

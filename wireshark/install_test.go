@@ -218,6 +218,7 @@ func (p *place) modes() map[string]string {
 }
 
 const (
+	sumsName    = "sockcap.sha256"
 	lua         = "lib/plugins/sockcap.lua"
 	link        = "lib/extcap/sockcap"
 	profileDir  = "config/profiles/sockcap/"
@@ -227,7 +228,7 @@ const (
 // all is each file with the same action, but for the exceptions.
 func all(a wireshark.Action, except map[string]wireshark.Action) map[string]wireshark.Action {
 	actions := map[string]wireshark.Action{lua: a, link: a}
-	for _, name := range []string{"colorfilters", "dfilter_buttons", "dfilters", "preferences", "profile_settings", "recent"} {
+	for _, name := range []string{"colorfilters", "dfilter_buttons", "dfilters", "preferences", "profile_settings", "recent", sumsName} {
 		actions[profileDir+name] = a
 	}
 	for name, a := range except {
@@ -308,7 +309,7 @@ func TestInstallOverOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(kept, preferences)
-	kept[preferences] = wireshark.Put
+	kept[preferences], kept[profileDir+sumsName] = wireshark.Put, wireshark.Put
 	checkActions(t, "removed", p.install("/bin/true"), all(wireshark.Unchanged, kept))
 }
 

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,12 +31,12 @@ type shark struct {
 	root string // "" or TSHARK_ROOT
 	exe  string
 
-	cleaned map[string]bool // which files run has seen
+	cleaned sync.Map // by path: files that run has seen, in tests that run at once
 }
 
 func newShark(t testing.TB) *shark {
 	t.Helper()
-	s := &shark{root: os.Getenv("TSHARK_ROOT"), exe: "/usr/bin/tshark", cleaned: map[string]bool{}}
+	s := &shark{root: os.Getenv("TSHARK_ROOT"), exe: "/usr/bin/tshark"}
 	if s.root == "" {
 		var err error
 		if s.exe, err = exec.LookPath("tshark"); err != nil {
@@ -58,7 +59,7 @@ func newShark(t testing.TB) *shark {
 func (s *shark) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	file := filepath.Join(s.dir, name)
-	delete(s.cleaned, s.path(name))
+	s.cleaned.Delete(s.path(name))
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +122,10 @@ var luaErrors = []string{"Lua:", "Lua Error", "_ws.lua.error"}
 // in every way is, first.
 func (s *shark) run(t *testing.T, args ...string) string {
 	t.Helper()
-	if i := slices.Index(args, "-r"); i >= 0 && !s.cleaned[args[i+1]] {
-		s.clean(t, filepath.Base(args[i+1]))
+	if i := slices.Index(args, "-r"); i >= 0 {
+		if _, seen := s.cleaned.Load(args[i+1]); !seen {
+			s.clean(t, filepath.Base(args[i+1]))
+		}
 	}
 	out, errs := s.start(t, args...)
 	errs, shown := grpcBug.ReplaceAllString(errs, ""), grpcBug.ReplaceAllString(out, "")
@@ -147,7 +150,7 @@ var grpcBug = regexp.MustCompile(`Dissector bug, protocol GRPC[^\n]*packet-grpc\
 // expert items' own table tells of an error.
 func (s *shark) clean(t *testing.T, name string) {
 	t.Helper()
-	s.cleaned[s.path(name)] = true
+	s.cleaned.Store(s.path(name), true)
 	for _, pass := range [][]string{{}, {"-2"}} {
 		s.run(t, append(pass, "-r", s.path(name), "-q", "-z", "expert")...)
 		s.run(t, append(pass, "-r", s.path(name), "-V")...)

@@ -14,7 +14,9 @@ const (
 	shortPrint      = "write the dissector, a Lua script"
 	shortInstall    = "put dissector, profile and extcap where Wireshark looks"
 	shortCompletion = "write a script for a shell"
+	shortUninstall  = "take away what install has put there"
 	forAllUsers     = "for all users"
+	forceWords      = "also what somebody has changed"
 )
 
 // addFlagWords says what each option of a command and its subcommands does,

@@ -71,12 +71,15 @@ Print the version.
 `
 
 const helpDissector = `Usage: sockcap dissector install [--system]
+       sockcap dissector uninstall [--system] [--force]
        sockcap dissector print
 Give Wireshark what it needs to read sockcap's files.
 
   install       put dissector, profile and extcap where your Wireshark looks;
                 those of the user who called sudo
+  uninstall     take them away again, but for what somebody has changed
   --system      for all users
+  --force       also what somebody has changed, or is another version's
   print         write the dissector, a Lua script, to standard output
 `
 

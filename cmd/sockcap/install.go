@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,21 @@ func installCommand(h *host) *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return install(c.Context(), h, system) },
 	}
 	c.Flags().BoolVar(&system, "system", false, forAllUsers)
+	return c
+}
+
+// uninstallCommand is `sockcap dissector uninstall`.
+func uninstallCommand(h *host) *cobra.Command {
+	system, force := false, false
+	c := &cobra.Command{
+		Use:   "uninstall",
+		Short: shortUninstall,
+		Long:  helpDissector,
+		Args:  noArguments,
+		RunE:  func(c *cobra.Command, _ []string) error { return uninstall(c.Context(), h, system, force) },
+	}
+	c.Flags().BoolVar(&system, "system", false, forAllUsers)
+	c.Flags().BoolVar(&force, "force", false, forceWords)
 	return c
 }
 
@@ -53,12 +69,33 @@ func install(ctx context.Context, h *host, system bool) error {
 		return err
 	}
 	steps, err := wireshark.Install(folders, executable, system)
-	for _, s := range steps {
-		if err := printStep(h.stdout, s); err != nil {
+	return errors.Join(printSteps(h.stdout, steps, keptByInstall), err)
+}
+
+// uninstall takes away what install has put there.
+func uninstall(ctx context.Context, h *host, system, force bool) error {
+	executable, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if !system {
+		who, err := becomeCaller(h)
+		switch {
+		case err != nil:
 			return err
+		case who != "":
+			h.sayUninstallingFor(who)
 		}
 	}
-	return err
+	folders, err := wiresharkFolders(ctx, h, system)
+	if err != nil {
+		return err
+	}
+	steps, err := wireshark.Uninstall(folders, executable, system, force)
+	if len(steps) == 0 && err == nil {
+		h.sayNotInstalled(system)
+	}
+	return errors.Join(printSteps(h.stdout, steps, keptByUninstall), err)
 }
 
 // becomeCaller makes this process, for the rest of its life, one of the user

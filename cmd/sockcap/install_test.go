@@ -94,7 +94,10 @@ Global Extcap path:	%[1]s/lib/extcap"
 // run gives what install printed, with DIR for the directory.
 func (in *installation) run(status int, args ...string) (stdout, stderr string) {
 	in.t.Helper()
-	cmd := exec.Command(filepath.Join(in.dir, "bin/sockcap"), append([]string{"dissector", "install"}, args...)...)
+	if len(args) == 0 || args[0] != "uninstall" {
+		args = append([]string{"install"}, args...)
+	}
+	cmd := exec.Command(filepath.Join(in.dir, "bin/sockcap"), append([]string{"dissector"}, args...)...)
 	cmd.Env, cmd.Dir = in.env, in.dir
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -134,11 +137,11 @@ func put(lua, profiles, extcap string) string {
 	return text + "linked    " + extcap + "/sockcap -> DIR/bin/sockcap\n"
 }
 
-var profileFiles = []string{"colorfilters", "dfilter_buttons", "dfilters", "preferences", "profile_settings", "recent"}
+var profileFiles = []string{"colorfilters", "dfilter_buttons", "dfilters", "preferences", "profile_settings", "recent", "sockcap.sha256"}
 
 // files are those that install makes in these folders, all of one owner.
 func files(owner int, lua, profiles, extcap string) map[string]int {
-	all := map[string]int{lua + "/sockcap.lua": owner, extcap + "/sockcap": owner, profiles + "/sockcap/sockcap.sha256": owner}
+	all := map[string]int{lua + "/sockcap.lua": owner, extcap + "/sockcap": owner}
 	for _, name := range profileFiles {
 		all[profiles+"/sockcap/"+name] = owner
 	}
@@ -173,7 +176,50 @@ func TestInstallPersonal(t *testing.T) {
 	want = strings.ReplaceAll(want, "linked   ", "unchanged")
 	const preferences = "DIR/home/config/profiles/sockcap/preferences"
 	want = strings.ReplaceAll(want, "unchanged "+preferences, "kept      "+preferences+": not as sockcap has put it (remove it to get sockcap's)")
+	want = strings.ReplaceAll(want, "unchanged DIR/home/config/profiles/sockcap/sockcap.sha256", "put       DIR/home/config/profiles/sockcap/sockcap.sha256")
 	in.check("stdout again", out, want)
+}
+
+// removed is what uninstall prints when it takes all from these folders.
+func removed(lua, profiles, extcap string) string {
+	text := "removed   " + extcap + "/sockcap\n" + "removed   " + lua + "/sockcap.lua\n"
+	for _, name := range profileFiles {
+		text += "removed   " + profiles + "/sockcap/" + name + "\n"
+	}
+	return text + "removed   " + profiles + "/sockcap\n"
+}
+
+// What install has put there goes again, for the user, for all, and for who
+// calls sudo, with that user's rights; nothing else does.
+func TestUninstall(t *testing.T) {
+	t.Parallel()
+	in := newInstallation(t)
+	in.tshark()
+	for _, c := range []struct {
+		args                 []string
+		lua, profile, extcap string
+	}{
+		{nil, "DIR/home/plugins", "DIR/home/config/profiles", "DIR/home/extcap"},
+		{[]string{"--system"}, "DIR/lib/plugins", "DIR/share/profiles", "DIR/lib/extcap"},
+	} {
+		before := in.owners()
+		in.run(0, c.args...)
+		out, errs := in.run(0, append([]string{"uninstall"}, c.args...)...)
+		in.check("stdout", out, removed(c.lua, c.profile, c.extcap))
+		in.check("stderr", errs, "")
+		in.checkOwners(before)
+		out, errs = in.run(0, append([]string{"uninstall"}, c.args...)...)
+		in.check("stdout again", out, "")
+		if !strings.HasPrefix(errs, "sockcap: nothing of sockcap is installed") {
+			t.Errorf("stderr again: %s", errs)
+		}
+	}
+	in.run(0)
+	in.env = append(in.env, "SUDO_UID=4099", "SUDO_GID=4099", "SOCKCAP_HOME="+in.dir+"/home")
+	out, errs := in.run(1, "uninstall")
+	in.check("stdout, sudo", out, "")
+	in.check("stderr, sudo", errs, "sockcap: uninstalling for sudoer, who called sudo; with --system: for all users\n"+
+		"sockcap: error: remove DIR/home/extcap/sockcap: permission denied\n")
 }
 
 func TestInstallWithoutTshark(t *testing.T) {
@@ -290,9 +336,9 @@ func TestInstallForRoot(t *testing.T) {
 		"sockcap: hint: run it as yourself, or with --system for all users\n")
 }
 
-func TestPrintStepEscapes(t *testing.T) {
+func TestPrintStepsEscape(t *testing.T) {
 	var b strings.Builder
-	if err := printStep(&b, wireshark.Step{Action: wireshark.Linked, Path: "/home/\x1b[2J/x", Target: "/a\nb"}); err != nil {
+	if err := printSteps(&b, []wireshark.Step{{Action: wireshark.Linked, Path: "/home/\x1b[2J/x", Target: "/a\nb"}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(strings.TrimSuffix(b.String(), "\n"), "\x1b\n") {

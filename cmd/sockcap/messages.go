@@ -595,10 +595,22 @@ func printVersion(w io.Writer) error {
 	return err
 }
 
-// What dissector install says.
+// What dissector install and uninstall say.
 
 func (h *host) sayInstallingFor(name string) {
 	h.say("", "installing for %s, who called sudo; with --system: for all users", quoteName(name))
+}
+
+func (h *host) sayUninstallingFor(name string) {
+	h.say("", "uninstalling for %s, who called sudo; with --system: for all users", quoteName(name))
+}
+
+func (h *host) sayNotInstalled(system bool) {
+	if system {
+		h.say("", "nothing of sockcap is installed for all users")
+		return
+	}
+	h.say("", "nothing of sockcap is installed; with --system: what is for all users")
 }
 
 func (h *host) sayRootsOwn() {
@@ -620,15 +632,25 @@ func errNoHome(uid int) error {
 		Hint: "run it without sudo"}
 }
 
-// printStep says what became of one file.
-func printStep(w io.Writer, s wireshark.Step) error {
-	line := fmt.Sprintf("%-9s %s", s.Action, quoteName(s.Path))
-	switch {
-	case s.Target != "":
-		line += " -> " + quoteName(s.Target)
-	case s.Action == wireshark.Kept:
-		line += ": not as sockcap has put it (remove it to get sockcap's)"
+// Why a file stays as it is.
+const (
+	keptByInstall   = "not as sockcap has put it (remove it to get sockcap's)"
+	keptByUninstall = "not as this sockcap has put it (--force removes all but a program)"
+)
+
+// printSteps says what became of each file, and of one that is kept, why.
+func printSteps(w io.Writer, steps []wireshark.Step, kept string) error {
+	for _, s := range steps {
+		line := fmt.Sprintf("%-9s %s", s.Action, quoteName(s.Path))
+		switch {
+		case s.Target != "":
+			line += " -> " + quoteName(s.Target)
+		case s.Action == wireshark.Kept:
+			line += ": " + kept
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintln(w, line)
-	return err
+	return nil
 }

@@ -34,7 +34,7 @@ func subcommands(h *host) []*cobra.Command {
 			return err
 		},
 	})
-	dissector.AddCommand(installCommand(h))
+	dissector.AddCommand(installCommand(h), uninstallCommand(h))
 	return []*cobra.Command{listCommand(h), topCommand(h), doctorCommand(h), version, dissector, completionCommand(h)}
 }
 
