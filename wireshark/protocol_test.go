@@ -85,6 +85,8 @@ func protocolExchanges() []exchange {
 	wayland := waylandMessage(1, 1, word(2)) + waylandMessage(1, 0, word(3))
 	waylandReply := waylandMessage(2, 0, word(7)+word(7)+"wl_shm\x00\x00"+word(1)) + waylandMessage(3, 0, word(7))
 	waylandCall := waylandMessage(2, 0, word(7)+word(7)+"wl_shm\x00\x00"+word(1)+word(4)) + waylandMessage(4, 0, word(5)+word(4096))
+	nbd := "\x25\x60\x95\x13\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07" + strings.Repeat("\x00", 11) + "\x20"
+	nbdReply := "\x66\x8e\x33\xef\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00\x06\x00\x00\x00\x28" + strings.Repeat("\x00", 40)
 	redis := "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"
 	return []exchange{
 		{"http", talk("/run/docker.sock", large, string(httpRequest("/")), string(httpResponse([]byte("OK")))), "http", 2},
@@ -117,6 +119,7 @@ func protocolExchanges() []exchange {
 			`{"return": {"a": [1, {}]}}`+"\r\n"+`{"event": "STOP"}`+"\r\n"),
 			`sockcap_qmp.execute == "query-status" || sockcap_qmp.return || sockcap_qmp.event == "STOP"`, 3},
 		{"qmp guessed", talk("/x", large, "", `{"QMP": {}}`+"\r\n", qmp), `sockcap_qmp.execute == "query-status"`, 1},
+		{"nbd begun before, guessed", talk("/x", 30, "", nbdReply, nbd), "nbd.type == 0", 1},
 		{"json without separators", talk("/run/openvswitch/db.sock", 9, ovsdb, ovsdb),
 			`sockcap_json.method == "echo" && json.value.string contains "}"`, 4},
 		{"milter", talk("/run/opendkim/milter.sock", 3, "\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff"+
