@@ -58,6 +58,9 @@ __u64 waiting_ns = 1000000000; /* when unread data is shown */
 bool inline_queue = true;
 bool stream_queued; /* our own went through it */
 
+/* The next record wakes the reader, who does not look into the ring till then. */
+bool reader_sleeps;
+
 /* All programs are in place: what is seen before lacks what others note. */
 bool armed;
 

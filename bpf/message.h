@@ -17,10 +17,19 @@
 #define MAX_PIECES 10 /* of one part */
 #define MAX_FRAGS 45  /* CONFIG_MAX_SKB_FRAGS goes to 45; usual: 17 */
 
+/*
+ * Whether a record wakes the reader: the first one if he has found nothing to do
+ * and sleeps. (One that is on its way as he lies down may not: he sleeps for a
+ * while only.)
+ */
 static __always_inline __u64 wakeup_flags(void)
 {
 	if (!wakeup_bytes)
 		return 0;
+	if (*(volatile bool *)&reader_sleeps) {
+		*(volatile bool *)&reader_sleeps = false;
+		return BPF_RB_FORCE_WAKEUP;
+	}
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;

@@ -166,6 +166,7 @@ const (
 	sockcapVarPageOrigin                    = "page_origin"
 	sockcapVarPageSize                      = "page_size"
 	sockcapVarQuietEpoch                    = "quiet_epoch"
+	sockcapVarReaderSleeps                  = "reader_sleeps"
 	sockcapVarReadySkAt                     = "ready_sk_at"
 	sockcapVarReleaseAt                     = "release_at"
 	sockcapVarRequestDestructor             = "request_destructor"
@@ -390,6 +391,7 @@ type sockcapVariableSpecs struct {
 	PageOrigin         *ebpf.VariableSpec `ebpf:"page_origin"`
 	PageSize           *ebpf.VariableSpec `ebpf:"page_size"`
 	QuietEpoch         *ebpf.VariableSpec `ebpf:"quiet_epoch"`
+	ReaderSleeps       *ebpf.VariableSpec `ebpf:"reader_sleeps"`
 	ReadySkAt          *ebpf.VariableSpec `ebpf:"ready_sk_at"`
 	ReleaseAt          *ebpf.VariableSpec `ebpf:"release_at"`
 	RequestDestructor  *ebpf.VariableSpec `ebpf:"request_destructor"`
@@ -551,6 +553,7 @@ type sockcapVariables struct {
 	PageOrigin         *ebpf.Variable `ebpf:"page_origin"`
 	PageSize           *ebpf.Variable `ebpf:"page_size"`
 	QuietEpoch         *ebpf.Variable `ebpf:"quiet_epoch"`
+	ReaderSleeps       *ebpf.Variable `ebpf:"reader_sleeps"`
 	ReadySkAt          *ebpf.Variable `ebpf:"ready_sk_at"`
 	ReleaseAt          *ebpf.Variable `ebpf:"release_at"`
 	RequestDestructor  *ebpf.Variable `ebpf:"request_destructor"`

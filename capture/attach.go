@@ -259,6 +259,12 @@ func (p *programs) variable(name string) uint64 {
 	return n
 }
 
+// sleep says whether the next record is to wake the reader; false if it can't.
+func (p *programs) sleep(yes bool) bool {
+	v := p.coll.Variables["reader_sleeps"]
+	return v != nil && v.Set(yes) == nil
+}
+
 // counters reads the programs' counters, as one snapshot.
 func (p *programs) counters() [bpf.Counters]uint64 {
 	var c [bpf.Counters]uint64

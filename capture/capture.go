@@ -113,8 +113,9 @@ type Session struct {
 
 	units   *assembler
 	order   order
-	newest  int64 // boot time of the newest data that was read, taken before its place in the ring
-	until   int64 // boot time up to which all records have been read
+	newest  int64         // boot time of the newest data that was read, taken before its place in the ring
+	until   int64         // boot time up to which all records have been read
+	nap     time.Duration // while there is nothing to do
 	stats   liveStats
 	tally   tally
 	waiting waiting
@@ -170,7 +171,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		filter: newExprFilter(o.Filter, o.Host),
 		self:   o.self(),
 		clock:  newClock(), sockets: newSockets(), processes: newProcesses(o.Host),
-		unread: newGenerations[uint64, *reading](maxUnread),
+		unread: newGenerations[uint64, *reading](maxUnread), nap: sleepInterval,
 	}
 	if progs.filter.names() && progs.filter.keep != nil {
 		if s.names, err = newNameTable(progs); err != nil {
@@ -194,8 +195,14 @@ func (s *Session) Hooks() string { return s.progs.set }
 // from any goroutine.
 func (s *Session) Now() time.Time { return s.clock.wall(bootTime()) }
 
-// pollInterval is how long what was sent may stay in the ring buffer.
-const pollInterval = 20 * time.Millisecond
+// pollInterval is how long what was sent may stay in the ring buffer. While there
+// is nothing to do at all the next record wakes the reader, and the interval is
+// sleepInterval: to look in vain costs half a millisecond, most of it for the
+// threads of Go that come to look for work.
+const (
+	pollInterval  = 20 * time.Millisecond
+	sleepInterval = 200 * time.Millisecond
+)
 
 // Packets yields what is captured, in order, until ctx is done and the ring
 // is drained. A packet and its Data are valid until the next iteration. An
@@ -203,6 +210,7 @@ const pollInterval = 20 * time.Millisecond
 func (s *Session) Packets() iter.Seq2[*pcapng.Packet, error] {
 	return func(yield func(*pcapng.Packet, error) bool) {
 		defer s.publish()
+		defer context.AfterFunc(s.ctx, func() { s.ring.Flush() })() // it may be asleep
 		for done := false; !done; {
 			done = s.ctx.Err() != nil
 			if done {
@@ -246,12 +254,22 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 	var record ringbuf.Record
 	var event bpf.Event
 	var empty int64 // when it was, 0: not yet
-	s.ring.SetDeadline(time.Now().Add(pollInterval))
+	asleep := !all && s.sleep()
+	if !asleep {
+		s.ring.SetDeadline(time.Now().Add(pollInterval))
+	}
 	for n := 0; ; n++ {
-		switch err := s.ring.ReadInto(&record); {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		err := s.ring.ReadInto(&record)
+		if asleep {
+			s.progs.sleep(false)
+			s.ring.SetDeadline(time.Now().Add(pollInterval))
+			asleep = false
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrFlushed):
 			if empty == 0 { // once more, without waiting: then what was there by now has been read
 				empty = bootTime()
+				s.ring.SetDeadline(time.Now())
 				continue
 			}
 			s.until = empty
@@ -277,6 +295,19 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 			return true, nil // also under a flood: see to what has waited
 		}
 	}
+}
+
+// sleep lets the next record wake the reader, if nothing waits
+// for time to pass.
+func (s *Session) sleep() bool {
+	if s.begin != nil || s.order.held.len()+len(s.units.open)+len(s.units.making)+len(s.closing) > 0 || s.sweeping.asked != nil {
+		return false
+	}
+	if !s.progs.sleep(true) {
+		return false
+	}
+	s.ring.SetDeadline(time.Now().Add(s.nap))
+	return true
 }
 
 // hand gives the consumer what is due, now that all records up to a boot time
