@@ -81,6 +81,8 @@ type Knobs struct {
 	FiltersSenders    bool   // filter_sender may say no
 	FiltersReaders    bool   // it asks for filter_reader too
 	AsksReaders       bool   // the filter may ask who reads
+	AsksIDs           bool   // filter_sender and filter_reader ask for pid, uid or gid
+	AsksComms         bool   // they ask for names
 	FiltersNames      bool   // they ask for addresses
 	NameSeed          uint64 // of NameOf
 }
@@ -129,6 +131,8 @@ func (k *Knobs) Set(spec *ebpf.CollectionSpec) error {
 		"filters_senders":      k.FiltersSenders,
 		"filters_readers":      k.FiltersReaders,
 		"asks_readers":         k.AsksReaders,
+		"asks_ids":             k.AsksIDs,
+		"asks_comms":           k.AsksComms,
 		"filters_names":        k.FiltersNames,
 		"name_seed":            k.NameSeed,
 	}

@@ -26,6 +26,8 @@ const volatile bool filters_sockets = false; /* filter_hope may say no */
 const volatile bool filters_senders = false; /* filter_sender may say no */
 const volatile bool filters_readers = false; /* it asks for filter_reader too */
 const volatile bool asks_readers = false;    /* it may ask who reads */
+const volatile bool asks_ids = false;	     /* of tasks: pid, uid, gid */
+const volatile bool asks_comms = false;	     /* of tasks: names */
 const volatile bool filters_names = false;   /* they ask for addresses */
 const volatile __u64 name_seed = 0;	     /* makes name_of() unguessable */
 

@@ -114,6 +114,8 @@ const (
 	sockcapVarAllocPointerAt                = "alloc_pointer_at"
 	sockcapVarAllocSiteAt                   = "alloc_site_at"
 	sockcapVarArmed                         = "armed"
+	sockcapVarAsksComms                     = "asks_comms"
+	sockcapVarAsksIds                       = "asks_ids"
 	sockcapVarAsksReaders                   = "asks_readers"
 	sockcapVarBlankCall                     = "blank_call"
 	sockcapVarBlankJob                      = "blank_job"
@@ -339,6 +341,8 @@ type sockcapVariableSpecs struct {
 	AllocPointerAt     *ebpf.VariableSpec `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.VariableSpec `ebpf:"alloc_site_at"`
 	Armed              *ebpf.VariableSpec `ebpf:"armed"`
+	AsksComms          *ebpf.VariableSpec `ebpf:"asks_comms"`
+	AsksIds            *ebpf.VariableSpec `ebpf:"asks_ids"`
 	AsksReaders        *ebpf.VariableSpec `ebpf:"asks_readers"`
 	BlankCall          *ebpf.VariableSpec `ebpf:"blank_call"`
 	BlankJob           *ebpf.VariableSpec `ebpf:"blank_job"`
@@ -501,6 +505,8 @@ type sockcapVariables struct {
 	AllocPointerAt     *ebpf.Variable `ebpf:"alloc_pointer_at"`
 	AllocSiteAt        *ebpf.Variable `ebpf:"alloc_site_at"`
 	Armed              *ebpf.Variable `ebpf:"armed"`
+	AsksComms          *ebpf.Variable `ebpf:"asks_comms"`
+	AsksIds            *ebpf.Variable `ebpf:"asks_ids"`
 	AsksReaders        *ebpf.Variable `ebpf:"asks_readers"`
 	BlankCall          *ebpf.Variable `ebpf:"blank_call"`
 	BlankJob           *ebpf.Variable `ebpf:"blank_job"`

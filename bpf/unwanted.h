@@ -23,11 +23,13 @@ static __always_inline bool is_nameless(bool unwanted)
 	return unwanted && !filters_readers;
 }
 
-/* What the filter asks of the current task. */
+/* What the filter asks of the current task, and no more. */
 static __always_inline void fill_asked(struct task_id *t)
 {
-	fill_ids(t);
-	fill_comm(t->comm);
+	if (asks_ids)
+		fill_ids(t);
+	if (asks_comms)
+		fill_comm(t->comm);
 }
 
 /*

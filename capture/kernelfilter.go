@@ -89,6 +89,7 @@ func (f *kernelFilter) set(k *bpf.Knobs) {
 	k.FiltersSenders = f.from != nil
 	k.FiltersReaders = f.read != nil
 	k.AsksReaders = slices.ContainsFunc(f.steps, asksReader)
+	k.AsksIDs, k.AsksComms = slices.ContainsFunc(f.steps, asksIDs), slices.ContainsFunc(f.steps, asksComm)
 	k.FiltersNames = f.names()
 }
 

@@ -25,9 +25,13 @@ func lowerTasks(steps []step, fields map[string]int16) (sender, reader asm.Instr
 
 // asksTask reports whether a step asks something of a task that the kernel side
 // knows at once.
-func asksTask(s step) bool {
+func asksTask(s step) bool { return asksComm(s) || asksIDs(s) }
+
+func asksComm(s step) bool { return s.Field == filter.FieldComm }
+
+func asksIDs(s step) bool {
 	switch s.Field {
-	case filter.FieldComm, filter.FieldPID, filter.FieldUID, filter.FieldGID:
+	case filter.FieldPID, filter.FieldUID, filter.FieldGID:
 		return true
 	}
 	return false
