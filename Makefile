@@ -146,15 +146,21 @@ soak: build
 	go build -o $(soak_binary) ./capture/internal/soak
 	$(if $(filter 0,$(shell id -u)),,sudo) $(soak_binary) -sockcap ./sockcap $(soak_flags)
 
+# profile: cmd/sockcap/default.pgo, by which Go compiles sockcap, from benchmarks
+profile:
+	.ci/profile
+
 bench_binary := $(or $(TMPDIR),/tmp)/sockcap-bench
+
+pgo := $(CURDIR)/cmd/sockcap/default.pgo
 
 # bench: what a capture costs the traced program, a packet sockcap, a record tshark
 bench: build
 	.ci/install bench root
 	go build -o $(bench_binary) ./cmd/sockcap/bench
 	$(if $(filter 0,$(shell id -u)),,sudo) $(bench_binary) -sockcap ./sockcap $(bench_flags)
-	go test -run '^$$' -bench . -benchtime 5x $(as_root) ./capture
-	go test -run '^$$' -bench . ./pcapng ./cmd/sockcap
+	go test -pgo $(pgo) -run '^$$' -bench . -benchtime 5x $(as_root) ./capture
+	go test -pgo $(pgo) -run '^$$' -bench . ./pcapng ./cmd/sockcap
 	for suite in bookworm trixie sid; do \
 		TSHARK_ROOT=$$(wireshark/testdata/root $$suite) go test -run '^$$' \
 			-bench . -benchtime 3x -timeout 1h $(as_root) ./wireshark || exit; \
@@ -171,4 +177,4 @@ fuzz:
 	.ci/fuzz $(fuzz_time)
 
 .PHONY: help build install packages image demo demo-hosts record generate format lint test test-generated \
-	test-host test-image test-wireshark test-packages test-vm test-harness bench soak fuzz fuzz-short
+	test-host test-image test-wireshark test-packages test-vm test-harness profile bench soak fuzz fuzz-short
