@@ -297,8 +297,8 @@ func (s *Session) drain(yield func(*pcapng.Packet, error) bool, all bool) (bool,
 	}
 }
 
-// sleep lets the next record wake the reader, if nothing waits
-// for time to pass.
+// sleep lets the next record wake the reader, unless something waits for time to
+// pass.
 func (s *Session) sleep() bool {
 	if s.begin != nil || s.order.held.len()+len(s.units.open)+len(s.units.making)+len(s.closing) > 0 || s.sweeping.asked != nil {
 		return false

@@ -1224,7 +1224,7 @@ local function protocol_in(bytes)
   -- NBD: a greeting, an option, its reply, a request, a reply and a structured
   -- one, of which Wireshark 4.6's own heuristic trips over one that is split.
   if bytes:find("^NBDMAGIC") or bytes:find("^IHAVEOPT") or bytes:find("^\0\3\232\137\4Ue\169") then return "nbd" end
-  if bytes:find("^%%`\149\19..\0") or bytes:find("^gDf\152") or bytes:find("^f\1423\239\0[\0\1]") then return "nbd" end
+  if bytes:find("^%%`\149\19..\0") or bytes:find("^gDf\152") or bytes:find("^f\1423\239") then return "nbd" end
   if bytes:find("^\16..?.?.?\0\4MQTT[\3-\5]") then return "mqtt" end
   if bytes:find("^\1\1..\0\8..\0[\1-\3]") then return "fcgi" end -- FCGI_BEGIN_REQUEST
   if bytes:find("^\0\0\0\1[\11\19]$") then return "ssh-agent" end -- a first request without contents
