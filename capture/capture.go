@@ -178,6 +178,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 			return nil, errors.Join(&Error{Op: "map names", Err: err}, progs.close())
 		}
 	}
+	s.sockets.nextConn = firstConn()
 	s.passed, s.sweeping = newPassages(), newSweeping(progs)
 	s.units = newAssembler(s.sockets, o.snaplen(), bootTime, s.release)
 	s.units.passed = s.passed.with

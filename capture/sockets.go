@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"strconv"
 
@@ -98,7 +99,7 @@ type sockets struct {
 	near      shortcut[uint64, *socket]        // into byNumber
 	talking   shortcut[[2]uint64, *connection] // into pairs
 	listeners *generations[listenAddress, processKey]
-	nextConn  uint64
+	nextConn  uint64 // id of the last connection
 	nextSend  uint64
 	comm      func(pid uint32) string // of a running process
 	older     map[uint64]*older       // by inode: those that are older than the capture
@@ -114,6 +115,15 @@ func newSockets() *sockets {
 		comm:      procComm,
 	}
 }
+
+// connBits are those of a connection's id that count a capture's connections. What
+// stands above them is the capture's, by chance, so that those of two captures in
+// one file, as mergecap or several -r make it, are apart; both together are a number
+// that JSON readers take exactly (2^53).
+const connBits = 22
+
+// firstConn is what connections are counted from.
+func firstConn() uint64 { return rand.Uint64N(1<<(53-connBits)) << connBits }
 
 // procComm asks /proc for a process's name; empty if it is gone.
 func procComm(pid uint32) string {

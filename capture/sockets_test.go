@@ -288,3 +288,19 @@ func TestForgottenSocket(t *testing.T) {
 		t.Errorf("path %q, shared %v, -want +got:\n%s", got.path, got.shared, diff)
 	}
 }
+
+// TestFirstConn: the connections of two captures have ids of their own, which JSON
+// readers take exactly.
+func TestFirstConn(t *testing.T) {
+	seen := make(map[uint64]bool)
+	for range 100 {
+		first := firstConn()
+		if first&(1<<connBits-1) != 0 || first+1<<connBits > 1<<53 {
+			t.Errorf("%#x is no capture's begin", first)
+		}
+		seen[first] = true
+	}
+	if len(seen) < 99 {
+		t.Errorf("100 captures have %d begins", len(seen))
+	}
+}

@@ -140,7 +140,7 @@ type Packet struct {
 	// a file name that itself starts with "@" is "./@...".
 	Path string
 
-	ConnID  uint64 // unique in a capture, never used again; 0 if unknown
+	ConnID  uint64 // of one capture alone, in all probability, and never used again; 0 if unknown
 	Offset  uint64 // bytes that the sending socket sent before this record's first
 	Message uint64 // number of the send, unique in the capture; 0 if unknown
 
