@@ -30,7 +30,7 @@ const (
 	CountEarly                    // units taken before all programs were in place
 	CountFiltered                 // units that the filter left out
 	CountRefused                  // notes of the filter for which a map had no room
-	LossLife                      // events that are no data, processes: no room in ring buffer or map
+	LossLife                      // events that are no data, processes: no room in ring buffer or map, or not in time
 	LossPassed                    // of what was passed along: no room in ring buffer or map
 )
 

@@ -263,7 +263,28 @@ static __always_inline int on_enter(struct socket *socket, struct msghdr *msg)
 	st = socket_of(sk);
 	if (st)
 		fill_call(call, sk, st, (__u64)msg);
+	else if (!inline_queue && BPF_CORE_READ(msg, msg_flags) & MSG_OOB)
+		count(LOSS_MAP, 1); /* what it queues nobody watches then */
 	return 0;
+}
+
+/*
+ * Where a send is looked for, in the order in which its skb comes by. A kretprobe
+ * does not know the skb that was filled: before is the last place then.
+ */
+enum looked_for_at { AT_FILL, AT_LAST_FILL, AT_FILLED, AT_QUEUE };
+
+/*
+ * Whether a unit whose send has no state there is lost: it will not be looked for
+ * again. Where streams are queued inline none of them comes to AT_QUEUE.
+ */
+static __always_inline bool is_lost_at(enum looked_for_at place,
+				       struct sock *sk)
+{
+	if (place == AT_QUEUE)
+		return true;
+	return place != AT_FILL && inline_queue &&
+	       BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
 }
 
 /*
@@ -271,7 +292,7 @@ static __always_inline int on_enter(struct socket *socket, struct msghdr *msg)
  * program has told of: both twins were skipped, or there was none yet. Global, so
  * that the verifier looks at it once.
  */
-__attribute__((noinline)) int begin_late(__u64 key)
+__attribute__((noinline)) int begin_late(__u64 key, __u32 place)
 {
 	struct sock *sk = (void *)key;
 	struct socket_state *st;
@@ -287,6 +308,9 @@ __attribute__((noinline)) int begin_late(__u64 key)
 	if (begins_dismissed(sk, true))
 		return 0;
 	st = socket_of(sk);
+	if (!st && is_lost_at(place, sk) &&
+	    (!twins || second_twin(call, key, TWIN_ENTER)))
+		count(LOSS_MAP, 1);
 	if (!st || (leaves_by_note() && begins_left(sk, st, 0)))
 		return 0;
 	fill_call(call, sk, st, 0);
@@ -297,7 +321,8 @@ __attribute__((noinline)) int begin_late(__u64 key)
  * The send that the current task is inside, as it fills or queues skb. NULL if it
  * is none of AF_UNIX, or of which there is a note.
  */
-static __always_inline struct call *call_of(struct sk_buff *skb)
+static __always_inline struct call *call_of(struct sk_buff *skb,
+					    enum looked_for_at place)
 {
 	struct sock *sk = BPF_CORE_READ(skb, sk);
 	struct call *call;
@@ -307,7 +332,7 @@ static __always_inline struct call *call_of(struct sk_buff *skb)
 	call = current_call();
 	if (call && call->sock == (__u64)sk)
 		return call;
-	begin_late((__u64)sk);
+	begin_late((__u64)sk, place);
 	call = current_call();
 	return call && call->sock == (__u64)sk ? call : NULL;
 }

@@ -122,8 +122,10 @@ static __always_inline struct sock *begin_life(struct life_call *call, __u32 fd)
 	if (!sk || !may_tell(sk))
 		return NULL;
 	st = socket_of(sk);
-	if (!st)
+	if (!st) {
+		count(LOSS_LIFE, 1);
 		return NULL;
+	}
 	call->sock = (__u64)sk;
 	call->number = st->number;
 	call->fd = fd;
@@ -211,8 +213,10 @@ static __always_inline int on_accepted(long fd)
 		return 0;
 	peer = peer_number(sk);
 	st = socket_of(sk);
-	if (!st)
+	if (!st) {
+		count(LOSS_LIFE, 1);
 		return 0;
+	}
 	note_reader(st, end_of((__u64)sk, st), current_process(), false);
 	return put_life(LIFE_ACCEPT, BPF_CORE_READ(sk, sk_type), st->number,
 			peer, NULL, 0);
@@ -259,6 +263,8 @@ __attribute__((noinline)) int close_socket(__u64 key)
 		return 0;
 	peer = peer_number(sk);
 	st = socket_of(sk);
+	if (!st)
+		count(LOSS_LIFE, 1);
 	if (!st || st->closed || st->own)
 		return 0;
 	st->closed = 1; /* then look: who reads the last of it looks at this */

@@ -450,8 +450,11 @@ static __always_inline int take_freed(struct sk_buff *skb, struct sock *from,
 	if (family_only && !may_take((__u64)from))
 		return 0;
 	sender = socket_of(from);
-	if (!sender)
+	if (!sender) {
+		if (armed)
+			count(LOSS_MAP, 1);
 		return 0;
+	}
 	if (!armed || sender->own) {
 		if (!exact_senders)
 			count_taken(sender->number);

@@ -213,9 +213,9 @@ static __always_inline void fill_unit(struct job *job,
 }
 
 /*
- * Both sockets are alive: a task is inside a send from one to the other. Who
- * that is is told of before what is wanted. A function of its own, because
- * callers' stacks add up.
+ * Both sockets are alive: a task is inside a send from one to the other, whose
+ * state may be missing. Who that is is told of before what is wanted. A function
+ * of its own, because callers' stacks add up.
  */
 static __noinline bool is_sent_wanted(struct job *job, __u64 from,
 				      struct socket_state *sender,
@@ -226,7 +226,7 @@ static __noinline bool is_sent_wanted(struct job *job, __u64 from,
 
 	if (filtering) {
 		sending = end_of(from, sender);
-		receiving = end_of((__u64)to, receiver);
+		receiving = receiver ? end_of((__u64)to, receiver) : NULL;
 		if (!is_wanted(&job->event, sending, receiving))
 			return false;
 	}
@@ -273,8 +273,8 @@ static __always_inline void leave_queued(struct call *call, __u64 skb,
 }
 
 /*
- * Takes skb, which is about to be queued to a socket. A function of its own,
- * because callers' stacks add up.
+ * Takes skb, which is about to be queued to a socket, whose state may be missing.
+ * A function of its own, because callers' stacks add up.
  */
 static __noinline int take_queued(struct call *call, struct sk_buff *skb,
 				  struct sock *to,
@@ -286,11 +286,13 @@ static __noinline int take_queued(struct call *call, struct sk_buff *skb,
 	struct job job;
 	int done;
 
-	if (!sender || !receiver)
+	if (!sender) {
+		count(LOSS_MAP, 1);
 		return 0;
+	}
 	if (call->unit && call->skb == (__u64)skb) {
 		tell_placed(call, sender, BPF_CORE_READ(to, sk_type), 0,
-			    receiver->number, len);
+			    receiver ? receiver->number : 0, len);
 		return 0;
 	}
 	fill_unit(&job, sender, receiver, call->message, len);
@@ -359,7 +361,7 @@ static __noinline struct call *leave_noted(struct sk_buff *skb, struct sock *to)
 static __always_inline int on_queue(struct sk_buff_head *list,
 				    struct sk_buff *skb)
 {
-	struct call *call = call_of(skb);
+	struct call *call = call_of(skb, AT_QUEUE);
 	struct sock *to = (void *)list -
 			  bpf_core_field_offset(struct sock, sk_receive_queue);
 
@@ -400,13 +402,14 @@ static __always_inline bool watches_skbs(void)
  * That many bytes of skb, 0 if that is not known, are about to be copied from the
  * sender.
  */
-static __always_inline int on_fill(struct sk_buff *skb, __u32 len)
+static __always_inline int on_fill(struct sk_buff *skb, __u32 len,
+				   enum looked_for_at place)
 {
 	struct call *call;
 
 	if (!watches_skbs())
 		return 0;
-	call = call_of(skb);
+	call = call_of(skb, place);
 	if (!call)
 		return 0;
 	call->skb = (__u64)skb;
@@ -420,7 +423,7 @@ static __always_inline int on_fill(struct sk_buff *skb, __u32 len)
  */
 static __always_inline struct call *filled_call(struct sk_buff *skb)
 {
-	struct call *call = skb ? call_of(skb) : current_call();
+	struct call *call = skb ? call_of(skb, AT_FILLED) : current_call();
 
 	if (!call || !(inline_queue || call->oob))
 		return NULL;
@@ -433,8 +436,8 @@ static __always_inline struct call *filled_call(struct sk_buff *skb)
 }
 
 /*
- * Takes the skb that was filled. A function of its own, because callers' stacks
- * add up.
+ * Takes the skb that was filled for a socket, whose state may be missing. A function
+ * of its own, because callers' stacks add up.
  */
 static __noinline int take_filled(struct call *call, struct sock *to,
 				  struct socket_state *receiver)
@@ -444,8 +447,10 @@ static __noinline int take_filled(struct call *call, struct sock *to,
 	struct sk_buff *skb = (void *)call->skb;
 	struct job job;
 
-	if (!sender || !receiver)
+	if (!sender) {
+		count(LOSS_MAP, 1);
 		return 0;
+	}
 	fill_unit(&job, sender, receiver, call->message,
 		  BPF_CORE_READ(skb, len));
 	job.event.type = SOCK_STREAM;
@@ -455,14 +460,14 @@ static __noinline int take_filled(struct call *call, struct sock *to,
 	call->unwanted =
 		!is_sent_wanted(&job, call->sock, sender, to, receiver);
 	if (call->unwanted) {
-		forget_unit((__u64)skb);
+		forget_unit(call->skb);
 		return 0;
 	}
 	count_told(sender);
-	note_unit(call, (__u64)skb, call->unit, (__u64)to, !inline_queue);
+	note_unit(call, call->skb, call->unit, (__u64)to, !inline_queue);
 	job.event.flags |=
-		pass_sent((__u64)skb, job.event.unit, call->msg, (__u64)to, 1);
-	if (put_unit(&job, skb) == NOT_ASKED)
+		pass_sent(call->skb, job.event.unit, call->msg, (__u64)to, 1);
+	if (put_unit(&job, (void *)call->skb) == NOT_ASKED)
 		call->unwanted = 1;
 	return 0;
 }
@@ -569,8 +574,10 @@ static __noinline int take_appended(struct sk_buff *skb, __u64 at, __u32 size,
 	__u64 key = job_key();
 	struct job *job;
 
-	if (!sender || !receiver)
+	if (!sender) {
+		count(LOSS_MAP, 1);
 		return 0;
+	}
 	bpf_map_update_elem(&jobs, &key, (void *)&blank_job, BPF_ANY);
 	job = bpf_map_lookup_elem(&jobs, &key);
 	if (!job) {

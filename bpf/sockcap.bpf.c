@@ -79,7 +79,7 @@ int BPF_PROG(fentry_queue, void *list, void *skb)
 SEC("fentry/skb_copy_datagram_from_iter")
 int BPF_PROG(fentry_fill, void *skb, int offset, void *from, int len)
 {
-	UNINTERRUPTED(on_fill(SKB(plain(skb)), len));
+	UNINTERRUPTED(on_fill(SKB(plain(skb)), len, AT_FILL));
 }
 
 SEC("fexit/skb_copy_datagram_from_iter")
@@ -91,7 +91,7 @@ int BPF_PROG(fentry_filled, void *skb, int offset, void *from, int len, int ret)
 SEC("fentry/skb_splice_from_iter")
 int BPF_PROG(fentry_splice, void *skb)
 {
-	UNINTERRUPTED(on_fill(SKB(plain(skb)), 0));
+	UNINTERRUPTED(on_fill(SKB(plain(skb)), 0, AT_FILL));
 }
 
 SEC("fexit/skb_splice_from_iter")
@@ -164,7 +164,7 @@ int BPF_KPROBE(kprobe_queue, void *list, void *skb)
 SEC("kprobe/skb_copy_datagram_from_iter")
 int BPF_KPROBE(kprobe_fill, void *skb, int offset, void *from, int len)
 {
-	return on_fill(SKB(skb), len);
+	return on_fill(SKB(skb), len, AT_LAST_FILL);
 }
 
 SEC("kretprobe/skb_copy_datagram_from_iter")
@@ -176,7 +176,7 @@ int BPF_KRETPROBE(kprobe_filled, int ret)
 SEC("kprobe/skb_splice_from_iter")
 int BPF_KPROBE(kprobe_splice, void *skb)
 {
-	return on_fill(SKB(skb), 0);
+	return on_fill(SKB(skb), 0, AT_LAST_FILL);
 }
 
 SEC("kretprobe/skb_splice_from_iter")

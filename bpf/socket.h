@@ -284,10 +284,8 @@ __attribute__((noinline)) int renew_state(__u64 key)
 
 	if (!st || st->barren || replaced(st, sk, inode, peer)) {
 		st = begin_state(key, old, inode, peer);
-		if (!st) {
-			count(LOSS_MAP, 1);
+		if (!st)
 			return 0;
-		}
 	}
 	if (peer && (peer != st->peer || !st->peer_number)) {
 		number = number_of(peer);
@@ -318,7 +316,9 @@ static __always_inline bool unchanged(struct socket_state *st, struct sock *sk)
 
 /*
  * The state of a socket, made if need be. NULL if the map is full, or another
- * CPU does not get it ready in time. Called with the socket alive (or dead but still owner of an skb).
+ * CPU does not get it ready in time: whoever loses something by that counts it,
+ * for the next that asks may find it. Called with the socket alive (or dead but
+ * still owner of an skb).
  */
 static __always_inline struct socket_state *socket_of(struct sock *sk)
 {

@@ -82,7 +82,7 @@ type Stats struct {
 	Existing     uint64 // sockets that are older than the capture, of those that Options kept
 	LostRing     uint64 // ring buffer full
 	LostMissed   uint64 // hook not run by the kernel (recursion)
-	LostMap      uint64 // kernel map full
+	LostMap      uint64 // kernel map full, or an entry not there in time
 	LostEvents   uint64 // events that are no data (connect, close, ...) and words of who a process is: no room for them, or hook not run
 	LostNotes    uint64 // words of who a socket is, or has read, that something was read, or of a doubt: no room for them
 	LostPassed   uint64 // passed descriptors, or all that was passed along with a packet: no room for it, or hook not run

@@ -57,7 +57,7 @@ func TestStateLayout(t *testing.T) {
 	if state.Size != stateSize {
 		t.Errorf("it has %d bytes, read as %d", state.Size, stateSize)
 	}
-	want := map[string]uint32{"number": stateNumberAt, "closed": stateClosedAt, "sent": stateSentAt, "skipped": stateSkippedAt}
+	want := map[string]uint32{"number": stateNumberAt, "inode": stateInodeAt, "closed": stateClosedAt, "sent": stateSentAt, "skipped": stateSkippedAt}
 	for _, m := range state.Members {
 		if at, ok := want[m.Name]; ok && m.Offset.Bytes() != at {
 			t.Errorf("%s at %d, read at %d", m.Name, m.Offset.Bytes(), at)
