@@ -118,14 +118,15 @@ static __always_inline void tell_canceled(struct call *call)
 /*
  * What a stream's send queued and no program told of, because the kernel
  * skipped them, or because it is left out: the sender's count goes on, so the
- * next record shows a gap.
+ * next record shows a gap. (Not if it is ours, to calibrate.)
  */
 static __always_inline void count_untold(struct call *call, __u64 result)
 {
 	struct sock *from = (void *)call->sock;
 	struct socket_state *sender;
 
-	if (result <= call->done || BPF_CORE_READ(from, sk_type) != SOCK_STREAM)
+	if (is_self() || result <= call->done ||
+	    BPF_CORE_READ(from, sk_type) != SOCK_STREAM)
 		return;
 	sender = bpf_map_lookup_elem(&sockets, &call->sock);
 	if (!sender || sender->number != call->number)
@@ -512,7 +513,7 @@ static __always_inline void pass_over(struct call *call)
 		bpf_map_lookup_elem(&sockets, &call->sock);
 
 	call->filling = 0;
-	if (!sender)
+	if (!sender || is_self()) /* or ours, to calibrate */
 		return;
 	__sync_fetch_and_add(&sender->sent, call->fill_len);
 	call->done += call->fill_len;
