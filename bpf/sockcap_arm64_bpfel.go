@@ -65,17 +65,14 @@ const (
 	sockcapProgIterWaiting                  = "iter_waiting"
 	sockcapProgKprobeAppend                 = "kprobe_append"
 	sockcapProgKprobeAppended               = "kprobe_appended"
-	sockcapProgKprobeDgramEnter             = "kprobe_dgram_enter"
-	sockcapProgKprobeDgramExit              = "kprobe_dgram_exit"
+	sockcapProgKprobeEnter                  = "kprobe_enter"
+	sockcapProgKprobeExit                   = "kprobe_exit"
 	sockcapProgKprobeFill                   = "kprobe_fill"
 	sockcapProgKprobeFilled                 = "kprobe_filled"
 	sockcapProgKprobeQueue                  = "kprobe_queue"
 	sockcapProgKprobeReadable               = "kprobe_readable"
 	sockcapProgKprobeRelease                = "kprobe_release"
 	sockcapProgKprobeSplice                 = "kprobe_splice"
-	sockcapProgKprobeSpliced                = "kprobe_spliced"
-	sockcapProgKprobeStreamEnter            = "kprobe_stream_enter"
-	sockcapProgKprobeStreamExit             = "kprobe_stream_exit"
 	sockcapProgLifeAccepted                 = "life_accepted"
 	sockcapProgLifeClose                    = "life_close"
 	sockcapProgLifeConnect                  = "life_connect"
@@ -253,17 +250,14 @@ type sockcapProgramSpecs struct {
 	IterWaiting                  *ebpf.ProgramSpec `ebpf:"iter_waiting"`
 	KprobeAppend                 *ebpf.ProgramSpec `ebpf:"kprobe_append"`
 	KprobeAppended               *ebpf.ProgramSpec `ebpf:"kprobe_appended"`
-	KprobeDgramEnter             *ebpf.ProgramSpec `ebpf:"kprobe_dgram_enter"`
-	KprobeDgramExit              *ebpf.ProgramSpec `ebpf:"kprobe_dgram_exit"`
+	KprobeEnter                  *ebpf.ProgramSpec `ebpf:"kprobe_enter"`
+	KprobeExit                   *ebpf.ProgramSpec `ebpf:"kprobe_exit"`
 	KprobeFill                   *ebpf.ProgramSpec `ebpf:"kprobe_fill"`
 	KprobeFilled                 *ebpf.ProgramSpec `ebpf:"kprobe_filled"`
 	KprobeQueue                  *ebpf.ProgramSpec `ebpf:"kprobe_queue"`
 	KprobeReadable               *ebpf.ProgramSpec `ebpf:"kprobe_readable"`
 	KprobeRelease                *ebpf.ProgramSpec `ebpf:"kprobe_release"`
 	KprobeSplice                 *ebpf.ProgramSpec `ebpf:"kprobe_splice"`
-	KprobeSpliced                *ebpf.ProgramSpec `ebpf:"kprobe_spliced"`
-	KprobeStreamEnter            *ebpf.ProgramSpec `ebpf:"kprobe_stream_enter"`
-	KprobeStreamExit             *ebpf.ProgramSpec `ebpf:"kprobe_stream_exit"`
 	LifeAccepted                 *ebpf.ProgramSpec `ebpf:"life_accepted"`
 	LifeClose                    *ebpf.ProgramSpec `ebpf:"life_close"`
 	LifeConnect                  *ebpf.ProgramSpec `ebpf:"life_connect"`
@@ -606,17 +600,14 @@ type sockcapPrograms struct {
 	IterWaiting                  *ebpf.Program `ebpf:"iter_waiting"`
 	KprobeAppend                 *ebpf.Program `ebpf:"kprobe_append"`
 	KprobeAppended               *ebpf.Program `ebpf:"kprobe_appended"`
-	KprobeDgramEnter             *ebpf.Program `ebpf:"kprobe_dgram_enter"`
-	KprobeDgramExit              *ebpf.Program `ebpf:"kprobe_dgram_exit"`
+	KprobeEnter                  *ebpf.Program `ebpf:"kprobe_enter"`
+	KprobeExit                   *ebpf.Program `ebpf:"kprobe_exit"`
 	KprobeFill                   *ebpf.Program `ebpf:"kprobe_fill"`
 	KprobeFilled                 *ebpf.Program `ebpf:"kprobe_filled"`
 	KprobeQueue                  *ebpf.Program `ebpf:"kprobe_queue"`
 	KprobeReadable               *ebpf.Program `ebpf:"kprobe_readable"`
 	KprobeRelease                *ebpf.Program `ebpf:"kprobe_release"`
 	KprobeSplice                 *ebpf.Program `ebpf:"kprobe_splice"`
-	KprobeSpliced                *ebpf.Program `ebpf:"kprobe_spliced"`
-	KprobeStreamEnter            *ebpf.Program `ebpf:"kprobe_stream_enter"`
-	KprobeStreamExit             *ebpf.Program `ebpf:"kprobe_stream_exit"`
 	LifeAccepted                 *ebpf.Program `ebpf:"life_accepted"`
 	LifeClose                    *ebpf.Program `ebpf:"life_close"`
 	LifeConnect                  *ebpf.Program `ebpf:"life_connect"`
@@ -677,17 +668,14 @@ func (p *sockcapPrograms) Close() error {
 		p.IterWaiting,
 		p.KprobeAppend,
 		p.KprobeAppended,
-		p.KprobeDgramEnter,
-		p.KprobeDgramExit,
+		p.KprobeEnter,
+		p.KprobeExit,
 		p.KprobeFill,
 		p.KprobeFilled,
 		p.KprobeQueue,
 		p.KprobeReadable,
 		p.KprobeRelease,
 		p.KprobeSplice,
-		p.KprobeSpliced,
-		p.KprobeStreamEnter,
-		p.KprobeStreamExit,
 		p.LifeAccepted,
 		p.LifeClose,
 		p.LifeConnect,

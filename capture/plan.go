@@ -99,16 +99,23 @@ func sendHooks(kind string, sym *symbols) []hook {
 	if kind == "kprobe" {
 		exit = "kretprobe"
 	}
+	// A kprobe's program may have several places.
+	of := func(family, what string) string {
+		if kind == "fentry" {
+			return "fentry_" + family + "_" + what
+		}
+		return "kprobe_" + what
+	}
 	hooks := []hook{
-		{kind + "_stream_exit", "", "unix_stream_sendmsg", exit},
-		{kind + "_dgram_exit", "", "unix_dgram_sendmsg", exit},
+		{of("stream", "exit"), "", "unix_stream_sendmsg", exit},
+		{of("dgram", "exit"), "", "unix_dgram_sendmsg", exit},
 		{kind + "_queue", "", "skb_queue_tail", kind},
 		{kind + "_readable", "", "sock_def_readable", kind},
 		{kind + "_filled", "", "skb_copy_datagram_from_iter", exit},
 		{kind + "_fill", "", "skb_copy_datagram_from_iter", kind},
 	}
 	if sym.has("skb_splice_from_iter") {
-		spliced := "kprobe_spliced"
+		spliced := "kprobe_filled"
 		if kind == "fentry" {
 			spliced = fmt.Sprintf("fentry_spliced%d", sym.parameters("skb_splice_from_iter"))
 		}
@@ -129,8 +136,8 @@ func sendHooks(kind string, sym *symbols) []hook {
 	}
 	// Last: a call that is seen to begin must be seen to end.
 	return append(hooks,
-		hook{kind + "_stream_enter", "", "unix_stream_sendmsg", kind},
-		hook{kind + "_dgram_enter", "", "unix_dgram_sendmsg", kind})
+		hook{of("stream", "enter"), "", "unix_stream_sendmsg", kind},
+		hook{of("dgram", "enter"), "", "unix_dgram_sendmsg", kind})
 }
 
 // addTracepoints adds the hooks of the receive side: classic tracepoints, or
