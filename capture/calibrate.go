@@ -17,6 +17,11 @@ const (
 	spanGiB = 256
 	// maxGiB bounds the search: 16 TiB of memory on either side.
 	maxGiB = 16384
+	// unasked stands in calibrate_hits until the program has looked.
+	unasked = ^uint64(0)
+	// maxSkipped is how often in all the kernel may skip the program: it does
+	// while another one runs on the CPU, or a task was preempted that loads one.
+	maxSkipped = 20
 )
 
 // calibrate makes the programs find where pages lie in the kernel's linear map,
@@ -25,9 +30,16 @@ func (p *programs) calibrate() error {
 	if err := p.probeStream(); err != nil {
 		return &Error{Op: "calibrate", Name: "stream", Err: err}
 	}
+	skips := maxSkipped
 	for from := int64(-spanGiB / 2); from < maxGiB; from = nextSpan(from) {
-		if err := p.probePages(from); err != nil {
-			return &Error{Op: "calibrate", Name: "pages", Err: err}
+		for {
+			if err := p.probePages(from); err != nil {
+				return &Error{Op: "calibrate", Name: "pages", Err: err}
+			}
+			if p.variable("calibrate_hits") != unasked || skips == 0 {
+				break
+			}
+			skips--
 		}
 		if p.variable("page_base") != 0 {
 			return p.setMagic([2]uint64{}, 0)
@@ -61,6 +73,9 @@ func (p *programs) probePages(from int64) error {
 	if err := p.setMagic([2]uint64{
 		binary.LittleEndian.Uint64(magic[:]), binary.LittleEndian.Uint64(magic[8:]),
 	}, from); err != nil {
+		return err
+	}
+	if err := p.coll.Variables["calibrate_hits"].Set(unasked); err != nil {
 		return err
 	}
 	buf := make([]byte, magicLen)
