@@ -77,7 +77,7 @@ enum loss {
 	COUNT_EARLY,  /* units taken before all programs were in place */
 	COUNT_FILTERED, /* units that the filter left out */
 	COUNT_REFUSED,	/* notes of the filter for which a map had no room */
-	LOSS_LIFE, /* events that are no data, processes: no room in ring or map, or not in time */
+	LOSS_LIFE,   /* events that are no data, processes: no room, or late */
 	LOSS_PASSED, /* of what was passed along: no room in ring buffer or map */
 	LOSS_COUNT = 16,
 };

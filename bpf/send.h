@@ -438,7 +438,8 @@ static __always_inline struct call *filled_call(struct sk_buff *skb)
 
 /*
  * Takes the skb that was filled for a socket, whose state may be missing. A function
- * of its own, because callers' stacks add up.
+ * of its own, because callers' stacks add up: that is also why skb is read from call
+ * again and again.
  */
 static __noinline int take_filled(struct call *call, struct sock *to,
 				  struct socket_state *receiver)
